@@ -1,0 +1,1 @@
+//! Signatures that several dialects share.

@@ -1,0 +1,6 @@
+//! The protocols Tidings speaks, as pure state machines: bytes and time in, actions out. No sockets, no clock, no chance.
+#![warn(missing_docs)]
+
+pub mod action;
+pub mod auth;
+pub mod pusher;

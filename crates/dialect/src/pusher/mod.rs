@@ -1,0 +1,9 @@
+//! The Pusher Channels protocol: rules P-* of `pusher.md`.
+
+pub mod api;
+pub mod close;
+pub mod codec;
+pub mod handshake;
+pub mod name;
+pub mod session;
+pub mod webhook;

@@ -1,0 +1,185 @@
+//! What is published, what the hub makes of it, and the encoded forms that all its subscribers share.
+
+use crate::{ChannelName, SocketId};
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// How many encoded forms of an event can be kept.
+pub const ENCODINGS: usize = 3;
+
+/// A request to publish one event on one or more channels of an app. Whoever builds it has checked sizes and names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// Distinct channels.
+    pub channels: SmallVec<[ChannelName; 1]>,
+    /// The event's name.
+    pub name: Arc<str>,
+    /// The event's data, usually text.
+    pub data: Bytes,
+    /// The connection that must not get it.
+    pub origin: Option<SocketId>,
+    /// Who publishes.
+    pub source: Source,
+}
+
+/// Who publishes an event: only a server's events are cached, only a client's become a fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An API or an engine that holds a secret.
+    Server,
+    /// A subscriber, with its member id on a presence channel.
+    Client {
+        /// The sender's member id.
+        user_id: Option<Arc<str>>,
+    },
+}
+
+/// A member of a presence channel: a user, however many connections it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Identifies the user.
+    pub user_id: Arc<str>,
+    /// What the user's application says of it: a JSON text, taken as it is.
+    pub user_info: Option<Bytes>,
+}
+
+/// Something that happened on a channel, at its place in the channel's one order.
+#[derive(Debug)]
+pub struct Event {
+    /// Where.
+    pub channel: ChannelName,
+    /// The hub's number for the channel; never used again.
+    pub channel_id: u64,
+    /// Its place in the channel's order.
+    pub serial: u64,
+    /// The connection that must not get it.
+    pub origin: Option<SocketId>,
+    /// What.
+    pub body: Body,
+    encodings: [OnceLock<Bytes>; ENCODINGS],
+    charge: Charge,
+}
+
+/// What happened.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body {
+    /// An event was published.
+    Published {
+        /// Its name.
+        name: Arc<str>,
+        /// Its data.
+        data: Bytes,
+        /// Who published it.
+        source: Source,
+    },
+    /// A user came into a presence channel.
+    MemberAdded(Member),
+    /// The last connection of a user left it.
+    MemberRemoved {
+        /// The user.
+        user_id: Arc<str>,
+    },
+    /// The number of subscribers changed.
+    SubscriptionCount(u32),
+}
+
+impl Event {
+    pub(crate) fn new(
+        channel: ChannelName,
+        channel_id: u64,
+        serial: u64,
+        origin: Option<SocketId>,
+        body: Body,
+        budget: &Arc<Budget>,
+    ) -> Self {
+        let bytes = match &body {
+            Body::Published { data, .. } => data.len(),
+            Body::MemberAdded(member) => member.user_info.as_ref().map_or(0, Bytes::len),
+            Body::MemberRemoved { .. } | Body::SubscriptionCount(_) => 0,
+        };
+        let charge = Charge::new(budget, bytes + size_of::<Self>());
+        Self { channel, channel_id, serial, origin, body, encodings: [const { OnceLock::new() }; ENCODINGS], charge }
+    }
+
+    /// The encoded form in `slot`, made by `encode` the first time anybody asks. A panic in `encode` leaves the slot empty.
+    pub fn encoded(&self, slot: usize, encode: impl FnOnce() -> Bytes) -> &Bytes {
+        self.encodings[slot].get_or_init(|| {
+            let bytes = encode();
+            self.charge.grow(bytes.len());
+            bytes
+        })
+    }
+}
+
+/// How many bytes the node holds in events and queues, against what it may hold. Each buffer counts once, when made and when dropped.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    events: AtomicUsize,
+    max: usize,
+}
+
+impl Budget {
+    /// An empty budget of `max` bytes.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { used: AtomicUsize::new(0), events: AtomicUsize::new(0), max }
+    }
+
+    /// Bytes held now.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Events alive now.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Whether new work should be refused.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.used() >= self.max
+    }
+
+    /// Counts `bytes` that somebody holds until [`Budget::release`].
+    pub fn hold(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Gives back what [`Budget::hold`] counted.
+    pub fn release(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// An event's part of the budget, given back when the event goes.
+#[derive(Debug)]
+struct Charge {
+    budget: Arc<Budget>,
+    bytes: AtomicUsize,
+}
+
+impl Charge {
+    fn new(budget: &Arc<Budget>, bytes: usize) -> Self {
+        budget.hold(bytes);
+        budget.events.fetch_add(1, Ordering::Relaxed);
+        Self { budget: Arc::clone(budget), bytes: AtomicUsize::new(bytes) }
+    }
+
+    fn grow(&self, bytes: usize) {
+        self.budget.hold(bytes);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.release(*self.bytes.get_mut());
+        self.budget.events.fetch_sub(1, Ordering::Relaxed);
+    }
+}

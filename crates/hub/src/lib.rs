@@ -1,0 +1,21 @@
+//! The domain of Tidings: apps, channels, subscribers, presence, and the one order of a channel's events.
+//! No sockets, no clock, no chance, no JSON, no dialect: time and ids come in as arguments.
+#![warn(missing_docs)]
+
+mod answer;
+mod app;
+mod event;
+mod fact;
+mod inbox;
+mod name;
+mod subscriber;
+mod time;
+
+pub use answer::{Cached, Joined, MemberList, Occupancy, Refused, Watched};
+pub use app::{App, AppId, Key, Limits, Webhook};
+pub use event::{Body, Budget, ENCODINGS, Event, Member, Publish, Source};
+pub use fact::{Fact, FactKind, FactQueue};
+pub use inbox::{Inbox, Item};
+pub use name::{Access, BadName, CHANNEL_NAME_BYTES_MAX, ChannelName};
+pub use subscriber::{PLACES_MAX, SHARDS_MAX, SocketId};
+pub use time::{Time, UnixTime};
