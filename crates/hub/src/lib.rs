@@ -4,17 +4,26 @@
 
 mod answer;
 mod app;
+mod channel;
+mod channels;
 mod event;
 mod fact;
+mod hub;
 mod inbox;
 mod name;
+mod presence;
+mod shared;
 mod subscriber;
 mod time;
+mod user;
 
 pub use answer::{Cached, Joined, MemberList, Occupancy, Refused, Watched};
 pub use app::{App, AppId, Key, Limits, Webhook};
+pub use channel::Channel;
+pub use channels::Channels;
 pub use event::{Body, Budget, ENCODINGS, Event, Member, Publish, Source};
 pub use fact::{Fact, FactKind, FactQueue};
+pub use hub::{Hub, Options};
 pub use inbox::{Inbox, Item};
 pub use name::{Access, BadName, CHANNEL_NAME_BYTES_MAX, ChannelName};
 pub use subscriber::{PLACES_MAX, SHARDS_MAX, SocketId};

@@ -1,0 +1,90 @@
+//! What all channels of a node share: inboxes, facts, budget, numbers, timers.
+
+use crate::{Budget, Channel, FactQueue, Inbox, Time};
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicU64, Ordering as Memory};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) epoch: u64,
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) facts: FactQueue,
+    pub(crate) budget: Arc<Budget>,
+    /// The highest serial that any channel that is gone has reached: a new one begins above it.
+    serials: AtomicU64,
+    channels: AtomicU64,
+    timers: Mutex<BinaryHeap<Reverse<Timer>>>,
+}
+
+/// A channel that wants to be looked at.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    pub(crate) at: Time,
+    pub(crate) due: Due,
+    pub(crate) channel: Weak<Channel>,
+}
+
+/// What is due then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// The cached event's life may be over.
+    Cache,
+    /// A number of subscribers waits to be told.
+    Count,
+}
+
+impl Shared {
+    pub(crate) fn new(epoch: u64, inboxes: Vec<Arc<Inbox>>, facts_max: usize, budget: Arc<Budget>) -> Self {
+        let facts = FactQueue::new(facts_max);
+        let (serials, channels) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { epoch, inboxes, facts, budget, serials, channels, timers: Mutex::default() }
+    }
+
+    /// The number of a new channel, and the serial it begins at.
+    pub(crate) fn next_channel(&self) -> (u64, u64) {
+        (self.channels.fetch_add(1, Memory::Relaxed), self.serials.load(Memory::Acquire))
+    }
+
+    /// Remembers how far a channel came, before it leaves the map.
+    pub(crate) fn retire(&self, serial: u64) {
+        self.serials.fetch_max(serial, Memory::AcqRel);
+    }
+
+    pub(crate) fn schedule(&self, at: Time, due: Due, channel: &Arc<Channel>) {
+        let timer = Timer { at, due, channel: Arc::downgrade(channel) };
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse(timer));
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner).peek().map(|Reverse(timer)| timer.at)
+    }
+
+    /// A timer that is due, if there is one.
+    pub(crate) fn due(&self, now: Time) -> Option<Timer> {
+        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = timers.peek().is_some_and(|Reverse(timer)| timer.at <= now);
+        due.then(|| timers.pop().map(|Reverse(timer)| timer))?
+    }
+}
+
+impl PartialEq for Timer {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Timer {}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.at.cmp(&other.at)
+    }
+}

@@ -1,0 +1,194 @@
+//! What no setting can know alone: repeats, contradictions, and what must not face the world.
+
+use super::reader::Reader;
+use super::{Address, Config, Dialect, HIDDEN, Listener};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use tidings_hub::App;
+
+/// Secrets that stand in documentation and examples; everybody knows them.
+const SECRETS_KNOWN: [&str; 10] =
+    ["app-secret", "app_secret", "secret", "my-secret", "your-secret", "changeme", "password", "12345678", "demo-secret", HIDDEN];
+/// What is shorter can be guessed from one signature.
+const SECRET_CHARS_MIN: usize = 8;
+/// Nobody reads more.
+const WARNINGS_MAX: usize = 50;
+
+/// Notes every problem and every warning of a configuration whose settings are each right by themselves.
+pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
+    unique_ids(&config.apps, reader);
+    unique_keys(&config.apps, reader);
+    if config.apps.is_empty() && reader.problems.is_empty() {
+        reader.problem("apps", "there is no app; write [[apps]] with `id`, `key` and `secret`");
+    }
+    if config.listeners.is_empty() && reader.problems.is_empty() {
+        reader.problem("listeners", "is empty; write [[listeners]] with an `address`, or leave it out");
+    }
+    for (index, listener) in config.listeners.iter().enumerate() {
+        listener_alone(index, listener, reader);
+        let clash = config.listeners[..index].iter().position(|other| overlap(&other.address, &listener.address));
+        if let Some(other) = clash {
+            let text = format!("listeners[{other}] is on {} already; give one of them another port", config.listeners[other].address);
+            reader.problem(&format!("listeners[{index}].address"), text);
+        }
+    }
+    if reader.problems.is_empty() && !config.listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher)) {
+        reader.problem("listeners", "nobody could connect: no listener has \"pusher\" among its `dialects`");
+    }
+    for (index, app) in config.apps.iter().enumerate() {
+        sizes(index, app, config, reader);
+        secrets(index, app, config, reader);
+    }
+    config.warnings = warnings(config, reader);
+}
+
+fn unique_ids(apps: &[App], reader: &mut Reader<'_>) {
+    let mut seen = HashMap::new();
+    for (index, app) in apps.iter().enumerate().filter(|(_, app)| !app.id.as_str().is_empty()) {
+        if let Some(first) = seen.insert(app.id.as_str(), index) {
+            reader.problem(&format!("apps[{index}].id"), format!("apps[{first}] has the id \"{}\" already; ids are unique", app.id));
+        }
+    }
+}
+
+/// A connection says only a key, so a key must name one app.
+fn unique_keys(apps: &[App], reader: &mut Reader<'_>) {
+    let mut seen = HashMap::new();
+    for (index, app) in apps.iter().enumerate() {
+        for (place, pair) in app.keys.iter().enumerate().filter(|(_, pair)| !pair.key.is_empty()) {
+            if let Some(first) = seen.insert(pair.key.as_str(), index) {
+                let path = key_path(index, place, reader);
+                reader.problem(&format!("{path}.key"), format!("apps[{first}] has the key \"{}\" already; every key belongs to one app", pair.key));
+            }
+        }
+    }
+}
+
+/// The section of an app's pair number `place`: the app itself if it has a key, then its `keys`.
+fn key_path(index: usize, place: usize, reader: &Reader<'_>) -> String {
+    let section = format!("apps[{index}]");
+    let own = reader.asked(&format!("{section}.key"));
+    match (own, place) {
+        (true, 0) => section,
+        (own, place) => format!("{section}.keys[{}]", place - usize::from(own)),
+    }
+}
+
+fn listener_alone(index: usize, listener: &Listener, reader: &mut Reader<'_>) {
+    let path = format!("listeners[{index}]");
+    if listener.dialects.is_empty() {
+        reader.problem(&format!("{path}.dialects"), "is empty; write [\"pusher\"]");
+    }
+    if let Some(twice) = listener.dialects.iter().enumerate().find(|(at, dialect)| listener.dialects[..*at].contains(dialect)) {
+        reader.problem(&format!("{path}.dialects"), format!("\"{}\" stands there twice", twice.1));
+    }
+    if listener.dialects.len() > 1 && listener.dialects.contains(&Dialect::Metrics) {
+        reader.problem(&format!("{path}.dialects"), "\"metrics\" needs a listener of its own, so that the world need not see it");
+    }
+    if listener.proxy_protocol && listener.trusted_proxies.is_empty() && matches!(listener.address, Address::Tcp(_)) {
+        reader.problem(&format!("{path}.proxy_protocol"), "only trusted proxies may name the client's address; list them in `trusted_proxies`");
+    }
+    if let Some(tls) = &listener.tls {
+        let read = |file: &std::path::Path| (reader.surroundings.read_file)(file).map_err(|error| format!("cannot read {}: {error}", file.display()));
+        let certificate = read(&tls.certificate).and_then(|pem| {
+            let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            let right = found.is_ok_and(|certificates| !certificates.is_empty());
+            if right { Ok(()) } else { Err(format!("{} holds no certificate in PEM", tls.certificate.display())) }
+        });
+        let key = read(&tls.key).and_then(|pem| match PrivateKeyDer::from_pem_slice(&pem) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("{} holds no private key in PEM", tls.key.display())),
+        });
+        for (name, file, checked) in [("certificate", &tls.certificate, certificate), ("key", &tls.key, key)] {
+            // Without a path there is a problem already.
+            if let (Err(text), false) = (checked, file.as_os_str().is_empty()) {
+                reader.problem(&format!("{path}.tls.{name}"), text);
+            }
+        }
+    }
+}
+
+/// Whether the kernel would refuse the second. A wildcard takes the port on every address of its family.
+fn overlap(one: &Address, other: &Address) -> bool {
+    let covers = |one: &SocketAddr, other: &SocketAddr| {
+        one.port() == other.port()
+            && one.port() != 0
+            && (one.ip() == other.ip() || one.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4())
+    };
+    match (one, other) {
+        (Address::Tcp(one), Address::Tcp(other)) => covers(one, other) || covers(other, one),
+        (Address::Unix { path: one, .. }, Address::Unix { path: other, .. }) => one == other,
+        _ => false,
+    }
+}
+
+fn sizes(index: usize, app: &App, config: &Config, reader: &mut Reader<'_>) {
+    let limits = &app.limits;
+    let path = |name: &str| format!("apps[{index}].limits.{name}");
+    if limits.event_bytes > limits.body_bytes {
+        reader.problem(&path("event_bytes"), format!("an event of this size cannot come in: `body_bytes` is {}", limits.body_bytes));
+    }
+    if limits.outbox_bytes > config.limits.memory_bytes {
+        reader.problem(&path("outbox_bytes"), format!("the node may hold {} only: see limits.memory_bytes", config.limits.memory_bytes));
+    }
+}
+
+/// No secret that everybody knows may face the world.
+fn secrets(index: usize, app: &App, config: &Config, reader: &mut Reader<'_>) {
+    let Some(public) = config.listeners.iter().find(|listener| !listener.address.is_local()) else { return };
+    for (place, pair) in app.keys.iter().enumerate().filter(|(_, pair)| !pair.secret.is_empty()) {
+        if let Some(why) = weak(&pair.secret) {
+            let text = format!("{why}, and {} is open to others; make a secret with `openssl rand -hex 32`", public.address);
+            let path = key_path(index, place, reader);
+            reader.problem(&format!("{path}.secret"), text);
+        }
+    }
+}
+
+fn weak(secret: &str) -> Option<&'static str> {
+    if SECRETS_KNOWN.contains(&secret) {
+        Some("the secret is one of the well-known examples")
+    } else if secret.chars().count() < SECRET_CHARS_MIN {
+        Some("the secret has less than 8 characters")
+    } else {
+        None
+    }
+}
+
+fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
+    let mut warnings = Vec::new();
+    for (index, app) in config.apps.iter().enumerate() {
+        if warnings.len() >= WARNINGS_MAX {
+            break;
+        }
+        let mut warn = |path: String, text: String| warnings.push(reader.about(&format!("apps[{index}]{path}"), text));
+        if app.keys.iter().any(|pair| weak(&pair.secret).is_some()) {
+            warn(".secret".to_owned(), "is weak; fine on this machine, refused on an address that is open to others".to_owned());
+        }
+        if app.limits.connections.is_some_and(|quota| quota > config.limits.connections) {
+            warn(".limits.connections".to_owned(), format!("never reached: the node takes {}", config.limits.connections));
+        }
+        if app.force_tls && config.listeners.iter().all(|listener| listener.tls.is_none() && listener.trusted_proxies.is_empty()) {
+            warn(".force_tls".to_owned(), "nobody can connect: no listener has `tls` or `trusted_proxies`".to_owned());
+        }
+        for (at, webhook) in app.webhooks.iter().enumerate() {
+            if !app.webhook_private_targets && literal_private(&webhook.url) {
+                warn(format!(".webhooks[{at}].url"), "will not be called: allow it with `webhook_private_targets = true`".to_owned());
+            }
+        }
+    }
+    warnings
+}
+
+/// Whether the address is written as a loopback or private IP address. What a name resolves to is looked at when it is called.
+fn literal_private(url: &str) -> bool {
+    let uri: Option<http::Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse::<std::net::IpAddr>().map(|address| address.to_canonical()) {
+        Ok(std::net::IpAddr::V4(address)) => address.is_loopback() || address.is_private() || address.is_link_local(),
+        Ok(std::net::IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}

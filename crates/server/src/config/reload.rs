@@ -1,0 +1,66 @@
+//! What a reload changes: apps at once, the rest at the next start.
+
+use super::{Config, Setting};
+use std::collections::{BTreeSet, HashMap};
+use tidings_hub::{App, AppId};
+
+/// The difference between two configurations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Apps that are new.
+    pub apps_added: Vec<App>,
+    /// Apps that are gone: their connections are closed with 4003.
+    pub apps_removed: Vec<AppId>,
+    /// Apps that are there before and after, but not the same.
+    pub apps_changed: Vec<AppChange>,
+    /// Settings that hold from the next start on, each once, as `listeners[0].address`.
+    pub needs_restart: Vec<String>,
+}
+
+/// An app that changed. Its limits and switches hold from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppChange {
+    /// The app as it is now.
+    pub app: App,
+    /// It was enabled and is not any more: its connections are closed with 4003.
+    pub disabled: bool,
+    /// Keys that it had: connections that came in by one are closed with 4009.
+    pub keys_gone: Vec<String>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Compares two configurations. What a file named in them holds, such as a certificate, is not looked at.
+#[must_use]
+pub fn difference(old: &Config, new: &Config) -> Changes {
+    let before: HashMap<&AppId, &App> = old.apps.iter().map(|app| (&app.id, app)).collect();
+    let after: HashMap<&AppId, &App> = new.apps.iter().map(|app| (&app.id, app)).collect();
+    let changed = new.apps.iter().filter_map(|app| before.get(&app.id).filter(|was| **was != app).map(|was| change(was, app)));
+    Changes {
+        apps_added: new.apps.iter().filter(|app| !before.contains_key(&app.id)).cloned().collect(),
+        apps_removed: old.apps.iter().filter(|app| !after.contains_key(&app.id)).map(|app| app.id.clone()).collect(),
+        apps_changed: changed.collect(),
+        needs_restart: node_difference(&old.node_settings, &new.node_settings),
+    }
+}
+
+fn change(was: &App, app: &App) -> AppChange {
+    AppChange {
+        app: app.clone(),
+        disabled: was.enabled && !app.enabled,
+        keys_gone: was.keys.iter().filter(|pair| app.secret(&pair.key).is_none()).map(|pair| pair.key.clone()).collect(),
+    }
+}
+
+fn node_difference(old: &[Setting], new: &[Setting]) -> Vec<String> {
+    let values = |settings: &[Setting]| settings.iter().map(|setting| (setting.path(), setting.value.clone())).collect::<BTreeSet<_>>();
+    let (before, after) = (values(old), values(new));
+    let paths: BTreeSet<String> = before.symmetric_difference(&after).map(|(path, _)| path.clone()).collect();
+    paths.into_iter().collect()
+}
