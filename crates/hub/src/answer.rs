@@ -35,7 +35,9 @@ pub struct MemberList {
 }
 
 impl MemberList {
-    pub(crate) fn new(members: Vec<Member>) -> Self {
+    /// A list whose form nobody has asked for yet.
+    #[must_use]
+    pub fn new(members: Vec<Member>) -> Self {
         Self { members, encoded: OnceLock::new() }
     }
 

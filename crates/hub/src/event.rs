@@ -86,14 +86,9 @@ pub enum Body {
 }
 
 impl Event {
-    pub(crate) fn new(
-        channel: ChannelName,
-        channel_id: u64,
-        serial: u64,
-        origin: Option<SocketId>,
-        body: Body,
-        budget: &Arc<Budget>,
-    ) -> Self {
+    /// An event at its place, counted against `budget` until it is dropped.
+    #[must_use]
+    pub fn new(channel: ChannelName, channel_id: u64, serial: u64, origin: Option<SocketId>, body: Body, budget: &Arc<Budget>) -> Self {
         let bytes = match &body {
             Body::Published { data, .. } => data.len(),
             Body::MemberAdded(member) => member.user_info.as_ref().map_or(0, Bytes::len),

@@ -4,6 +4,10 @@ pub mod api;
 pub mod close;
 pub mod codec;
 pub mod handshake;
+pub mod json;
+pub mod member;
 pub mod name;
 pub mod session;
 pub mod webhook;
+
+pub use session::Session;
