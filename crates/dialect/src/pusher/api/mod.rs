@@ -18,7 +18,8 @@ pub use signature::{Verified, sign, verify};
 use std::sync::Arc;
 use tidings_hub::{App, UnixTime};
 
-/// A request of the API as it came in.
+/// A request of the API as it came in. No header matters: the body is JSON whatever its type is called (P-10.2), and
+/// `X-Pusher-Library` is for the log (P-10.14).
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The method, as sent.
