@@ -30,10 +30,8 @@ pub(super) fn app(section: &mut Section<'_, '_>) -> App {
         id: AppId::new(&id),
         enabled: section.flag(("enabled", "P-1.5", "Off: its connections are closed with 4003."), defaults.enabled),
         client_events: section.flag(("client_events", "P-8.1", "Clients may publish `client-` events."), defaults.client_events),
-        subscription_count_events: section.flag(
-            ("subscription_count_events", "P-14.1", "Subscribers are told how many they are."),
-            defaults.subscription_count_events,
-        ),
+        subscription_count_events: section
+            .flag(("subscription_count_events", "P-14.1", "Subscribers are told how many they are."), defaults.subscription_count_events),
         watchlist_events: section
             .flag(("watchlist_events", "P-15.9", "Signed-in users are told who of their watchlist is online."), defaults.watchlist_events),
         authorized_connections: section.flag(
@@ -137,7 +135,11 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
             1..=100_000_000,
         ),
         subscriptions: section.count(("subscriptions", "", "Subscriptions of one connection."), defaults.subscriptions, 1..=100_000_000),
-        event_name_chars: section.count(("event_name_chars", "P-18.2", "Characters of an event name."), defaults.event_name_chars, 1..=10_000),
+        event_name_chars: section.count(
+            ("event_name_chars", "P-18.2", "Characters of an event name."),
+            defaults.event_name_chars,
+            1..=10_000,
+        ),
         event_bytes: section.bytes(("event_bytes", "P-18.3", "Bytes of an event's data."), defaults.event_bytes, 1..=64 * MIB),
         publish_channels: section.count(
             ("publish_channels", "P-18.4", "Channels that one publish may name."),
@@ -181,7 +183,11 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
             defaults.cache_ttl,
             SECOND..=defaults.cache_ttl,
         ),
-        caches: section.count(("caches", "", "Channels with a cached event at once; beyond it the oldest goes."), defaults.caches, 0..=10_000_000),
+        caches: section.count(
+            ("caches", "", "Channels with a cached event at once; beyond it the oldest goes."),
+            defaults.caches,
+            0..=10_000_000,
+        ),
         count_immediate: section.count(
             ("count_immediate", "P-18.16", "Subscribers above which changes of the count are collected."),
             defaults.count_immediate,
@@ -221,7 +227,12 @@ fn webhook(section: &mut Section<'_, '_>) -> Webhook {
         url: url.unwrap_or_default(),
         events: section.texts(("events", "P-12.8", "The events wanted; without it all."), &[], event, String::clone),
         channel_prefix: section.text(("channel_prefix", "P-12.8", "Only channels that begin so."), "", text, String::clone),
-        channel_suffix: section.text(("channel_suffix", "P-12.8", "Only channels that end so; both filters must match."), "", text, String::clone),
+        channel_suffix: section.text(
+            ("channel_suffix", "P-12.8", "Only channels that end so; both filters must match."),
+            "",
+            text,
+            String::clone,
+        ),
         headers: section.pairs(("headers", "P-12.1", "Further headers, name and value. Values are never shown."), header),
     }
 }
@@ -259,7 +270,10 @@ fn origin(text: &str) -> Result<String, String> {
     if text == "null" || right && text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()) {
         return Ok(text.to_owned());
     }
-    Err(format!("{} is no origin; write \"https://example.com\", in lower case, without a path; leave the list out to allow all", quoted(text)))
+    Err(format!(
+        "{} is no origin; write \"https://example.com\", in lower case, without a path; leave the list out to allow all",
+        quoted(text)
+    ))
 }
 
 fn event(text: &str) -> Result<String, String> {
@@ -275,7 +289,8 @@ fn event(text: &str) -> Result<String, String> {
 /// Problems do not repeat the address: it may hold a token.
 fn url(text: &str) -> Result<String, String> {
     let uri: Uri = text.parse().map_err(|_| "is no address; write \"https://example.com/hook\"".to_owned())?;
-    let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or("needs a host; write \"https://example.com/hook\"")?;
+    let authority =
+        uri.authority().filter(|authority| !authority.host().is_empty()).ok_or("needs a host; write \"https://example.com/hook\"")?;
     if authority.as_str().contains('@') {
         return Err("holds a user and a password; send them in `headers`".to_owned());
     }

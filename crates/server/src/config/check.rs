@@ -60,7 +60,10 @@ fn unique_keys(apps: &[App], reader: &mut Reader<'_>) {
         for (place, pair) in app.keys.iter().enumerate().filter(|(_, pair)| !pair.key.is_empty()) {
             if let Some(first) = seen.insert(pair.key.as_str(), index) {
                 let path = key_path(index, place, reader);
-                reader.problem(&format!("{path}.key"), format!("apps[{first}] has the key \"{}\" already; every key belongs to one app", pair.key));
+                reader.problem(
+                    &format!("{path}.key"),
+                    format!("apps[{first}] has the key \"{}\" already; every key belongs to one app", pair.key),
+                );
             }
         }
     }
@@ -88,10 +91,15 @@ fn listener_alone(index: usize, listener: &Listener, reader: &mut Reader<'_>) {
         reader.problem(&format!("{path}.dialects"), "\"metrics\" needs a listener of its own, so that the world need not see it");
     }
     if listener.proxy_protocol && listener.trusted_proxies.is_empty() && matches!(listener.address, Address::Tcp(_)) {
-        reader.problem(&format!("{path}.proxy_protocol"), "only trusted proxies may name the client's address; list them in `trusted_proxies`");
+        reader.problem(
+            &format!("{path}.proxy_protocol"),
+            "only trusted proxies may name the client's address; list them in `trusted_proxies`",
+        );
     }
     if let Some(tls) = &listener.tls {
-        let read = |file: &std::path::Path| (reader.surroundings.read_file)(file).map_err(|error| format!("cannot read {}: {error}", file.display()));
+        let read = |file: &std::path::Path| {
+            (reader.surroundings.read_file)(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+        };
         let certificate = read(&tls.certificate).and_then(|pem| {
             let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
             let right = found.is_ok_and(|certificates| !certificates.is_empty());

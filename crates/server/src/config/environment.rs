@@ -90,7 +90,11 @@ fn set(items: &mut Table, Variable { name, parts, value }: Variable) -> Result<(
             }
             let Some(following) = parts.next() else {
                 let item = Item { value, origin };
-                if index < list.len() { list[index] = item } else { list.push(item) }
+                if index < list.len() {
+                    list[index] = item
+                } else {
+                    list.push(item)
+                }
                 return Ok(());
             };
             if index == list.len() {

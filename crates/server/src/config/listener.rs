@@ -112,13 +112,23 @@ pub(super) fn listener(section: &mut Section<'_, '_>) -> Listener {
     Listener {
         address: address(section),
         dialects: section
-            .texts(("dialects", "", "What is spoken here: `pusher`, `console` (a page to try things at `/`), `metrics`."), &["pusher"], Dialect::parse, Dialect::to_string)
+            .texts(
+                ("dialects", "", "What is spoken here: `pusher`, `console` (a page to try things at `/`), `metrics`."),
+                &["pusher"],
+                Dialect::parse,
+                Dialect::to_string,
+            )
             .unwrap_or_else(|| vec![Dialect::Pusher]),
         path_prefix: section
             .text(("path_prefix", "P-2.9", "Stands before every path, as in `/x/app/…` and `/x/apps/…`."), "", path_prefix, String::clone)
             .unwrap_or_default(),
         trusted_proxies: section
-            .texts(("trusted_proxies", "", "Networks of proxies that are believed when they name the client's address and scheme."), &[], network, IpNet::to_string)
+            .texts(
+                ("trusted_proxies", "", "Networks of proxies that are believed when they name the client's address and scheme."),
+                &[],
+                network,
+                IpNet::to_string,
+            )
             .unwrap_or_default(),
         proxy_protocol: section.flag(("proxy_protocol", "", "Trusted proxies begin each connection with a PROXY header."), false),
         tls: section.maybe_section("tls", tls),
@@ -154,7 +164,10 @@ fn parse_address(text: &str, directory: &Path) -> Result<Address, String> {
     }
     let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     numeric.parse().map(Address::Tcp).map_err(|_| {
-        format!("{} is no address; write an IP address and a port, such as \"0.0.0.0:6001\" or \"[::]:6001\", or \"unix:/run/tidings.sock\"", super::problem::quoted(text))
+        format!(
+            "{} is no address; write an IP address and a port, such as \"0.0.0.0:6001\" or \"[::]:6001\", or \"unix:/run/tidings.sock\"",
+            super::problem::quoted(text)
+        )
     })
 }
 
@@ -166,18 +179,26 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 
 fn path_prefix(text: &str) -> Result<String, String> {
     let segments_right = text.split('/').skip(1).all(|segment| {
-        !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        !segment.is_empty()
+            && segment != "."
+            && segment != ".."
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     });
     if text.is_empty() || text.starts_with('/') && segments_right {
         return Ok(text.to_owned());
     }
-    Err(format!("{} is no path prefix; write \"/x\": a slash first, none at the end, letters, digits and -._~ between", super::problem::quoted(text)))
+    Err(format!(
+        "{} is no path prefix; write \"/x\": a slash first, none at the end, letters, digits and -._~ between",
+        super::problem::quoted(text)
+    ))
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
     let single = text.parse::<IpAddr>().map(IpNet::from);
     let network = text.parse::<IpNet>().or(single);
-    network.map(|network| network.trunc()).map_err(|_| format!("{} is no network; write \"10.0.0.0/8\" or an address", super::problem::quoted(text)))
+    network
+        .map(|network| network.trunc())
+        .map_err(|_| format!("{} is no network; write \"10.0.0.0/8\" or an address", super::problem::quoted(text)))
 }
 
 fn tls(section: &mut Section<'_, '_>) -> Tls {

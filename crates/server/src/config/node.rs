@@ -114,9 +114,17 @@ pub struct Drain {
 pub(super) fn limits(section: &mut Section<'_, '_>) -> Limits {
     let cores = section.surroundings().cores.clamp(1, SHARDS_MAX);
     Limits {
-        connections: section.count(("connections", "P-2.3", "Connections of the node at once; beyond it 4100."), 1_000_000, 1..=100_000_000),
+        connections: section.count(
+            ("connections", "P-2.3", "Connections of the node at once; beyond it 4100."),
+            1_000_000,
+            1..=100_000_000,
+        ),
         connections_per_address: section.count(
-            ("connections_per_address", "", "Connections from one IPv4 address or IPv6 /64. Loopback, unix sockets and trusted proxies are exempt."),
+            (
+                "connections_per_address",
+                "",
+                "Connections from one IPv4 address or IPv6 /64. Loopback, unix sockets and trusted proxies are exempt.",
+            ),
             1000,
             1..=100_000_000,
         ),
@@ -124,13 +132,21 @@ pub(super) fn limits(section: &mut Section<'_, '_>) -> Limits {
             ("handshakes_per_address", "", "New connections from one such address, as `100/s`, `30/min` or `5000/h`."),
             Rate { count: 100, per: SECOND },
         ),
-        shards: section.count(("shards", "", "Threads that own connections; the default is one for each core."), cores, 1..=SHARDS_MAX as u64),
+        shards: section.count(
+            ("shards", "", "Threads that own connections; the default is one for each core."),
+            cores,
+            1..=SHARDS_MAX as u64,
+        ),
         memory_bytes: section.bytes(
             ("memory_bytes", "", "Bytes that events and queues may hold together; beyond it new work is refused."),
             GIB as usize,
             16 * MIB..=1024 * GIB,
         ),
-        inbox_items: section.count(("inbox_items", "", "Events waiting for a shard, above which publishers wait."), 16_384, 16..=100_000_000),
+        inbox_items: section.count(
+            ("inbox_items", "", "Events waiting for a shard, above which publishers wait."),
+            16_384,
+            16..=100_000_000,
+        ),
         publish_wait: section.duration(
             ("publish_wait", "", "How long a publish over HTTP waits for room before it gets 503."),
             5 * SECOND,
@@ -237,7 +253,11 @@ pub(super) fn drain(section: &mut Section<'_, '_>) -> Drain {
             Duration::ZERO,
             Duration::ZERO..=HOUR,
         ),
-        drain: section.duration(("drain", "", "Over how long connections are then closed, evenly, with 4200."), 10 * SECOND, Duration::ZERO..=HOUR),
+        drain: section.duration(
+            ("drain", "", "Over how long connections are then closed, evenly, with 4200."),
+            10 * SECOND,
+            Duration::ZERO..=HOUR,
+        ),
         webhooks: section.duration(("webhooks", "", "How long webhooks have after that."), 5 * SECOND, Duration::ZERO..=HOUR),
     }
 }

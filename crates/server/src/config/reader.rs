@@ -180,8 +180,9 @@ impl<'s> Section<'_, 's> {
         let decode = |value: &Value| {
             let bytes = match value {
                 Value::Whole(number) => u64::try_from(*number).map_err(|_| format!("is {number}; it must be {allowed}"))?,
-                Value::Text(text) | Value::Written(text) => units::bytes(text)
-                    .ok_or_else(|| format!("{} is not a size; write \"10 KiB\", \"1 MiB\", \"64 KB\" or a number of bytes", quoted(text)))?,
+                Value::Text(text) | Value::Written(text) => units::bytes(text).ok_or_else(|| {
+                    format!("{} is not a size; write \"10 KiB\", \"1 MiB\", \"64 KB\" or a number of bytes", quoted(text))
+                })?,
                 other => return Err(expected("a size such as \"10 KiB\"", other)),
             };
             if range.contains(&bytes) { Ok(bytes) } else { Err(format!("is {}; it must be {allowed}", units::bytes_text(bytes))) }
@@ -196,8 +197,9 @@ impl<'s> Section<'_, 's> {
         let allowed = range_text(&range, show);
         let decode = |value: &Value| {
             let duration = match value {
-                Value::Text(text) | Value::Written(text) => units::duration(text)
-                    .ok_or_else(|| format!("{} is not a duration; write \"250 ms\", \"120 s\", \"30 min\", \"2 h\" or \"1 d\"", quoted(text)))?,
+                Value::Text(text) | Value::Written(text) => units::duration(text).ok_or_else(|| {
+                    format!("{} is not a duration; write \"250 ms\", \"120 s\", \"30 min\", \"2 h\" or \"1 d\"", quoted(text))
+                })?,
                 Value::Whole(number) => return Err(format!("{number} has no unit; write \"{number} s\" or another unit")),
                 other => return Err(expected("a duration such as \"120 s\"", other)),
             };
@@ -396,7 +398,8 @@ impl<'s> Section<'_, 's> {
         match item.value {
             Value::Table(items) => Some(items),
             other => {
-                let problem = Problem { path: join(&self.path, name), place: Some(item.origin.to_string()), text: expected("a table", &other) };
+                let problem =
+                    Problem { path: join(&self.path, name), place: Some(item.origin.to_string()), text: expected("a table", &other) };
                 self.reader.problems.add(problem);
                 None
             }

@@ -126,7 +126,9 @@ fn table(parsed: DeTable<'_>, origin: &dyn Fn(usize) -> Origin) -> Table {
 fn value(parsed: DeValue<'_>, origin: &dyn Fn(usize) -> Origin) -> Value {
     match parsed {
         DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Other("a number without bounds"), Value::Whole),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Value::Other("a number without bounds"), Value::Whole)
+        }
         DeValue::Float(_) => Value::Other("a fraction"),
         DeValue::Boolean(boolean) => Value::Boolean(boolean),
         DeValue::Datetime(_) => Value::Other("a date"),
