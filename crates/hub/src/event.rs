@@ -108,6 +108,14 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The encoded form in `slot`, if somebody made it.
+    #[must_use]
+    pub fn encoding(&self, slot: usize) -> Option<&Bytes> {
+        self.encodings[slot].get()
+    }
+}
+
 /// How many bytes the node holds in events and queues, against what it may hold. Each buffer counts once, when made and when dropped.
 #[derive(Debug)]
 pub struct Budget {

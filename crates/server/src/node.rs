@@ -1,1 +1,226 @@
-//! To come.
+//! The one door: the only way to publish, subscribe, unsubscribe and ask. Limits and policies hold here; transports and APIs translate.
+
+use crate::address::{AddressLimits, Addresses};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::shard::{Command, ShardHandle};
+use arc_swap::ArcSwap;
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tidings_dialect::action::{End, Join, SignIn};
+use tidings_hub::{App, AppId, Channel, Channels, Hub, Joined, Publish, Refused, SocketId, Time, Watched};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+/// Everything of a node that shards, API and timers share.
+pub(crate) struct Node {
+    pub(crate) hub: Hub,
+    pub(crate) clock: Clock,
+    pub(crate) shards: Vec<ShardHandle>,
+    pub(crate) addresses: Addresses,
+    pub(crate) limits: config::Limits,
+    /// Whether permessage-deflate is agreed to.
+    pub(crate) compression: bool,
+    pub(crate) connections: AtomicUsize,
+    /// Where what waits for others runs.
+    pub(crate) runtime: Handle,
+    apps: ArcSwap<Apps>,
+    /// The server will stop: whoever balances load should look elsewhere.
+    leaving: AtomicBool,
+    draining: watch::Sender<bool>,
+    /// Somebody outside waits for room.
+    crowded: AtomicBool,
+    room: Notify,
+}
+
+/// All apps, by what names them. A reload makes a new one.
+#[derive(Default)]
+pub(crate) struct Apps {
+    by_key: HashMap<String, Arc<AppHandle>, RandomState>,
+    by_id: HashMap<AppId, Arc<AppHandle>, RandomState>,
+}
+
+/// An app as the node runs it: its settings of the moment, its channels, and how many are connected.
+pub(crate) struct AppHandle {
+    pub(crate) app: Arc<App>,
+    pub(crate) channels: Arc<Channels>,
+    /// Kept over reloads.
+    pub(crate) connections: Arc<AtomicUsize>,
+}
+
+impl Apps {
+    pub(crate) fn by_key(&self, key: &str) -> Option<&Arc<AppHandle>> {
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn by_id(&self, id: &AppId) -> Option<&Arc<AppHandle>> {
+        self.by_id.get(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<AppHandle>> {
+        self.by_id.values()
+    }
+}
+
+impl AppHandle {
+    /// Whether the app has all the connections it may have (P-2.3 row 9).
+    pub(crate) fn is_full(&self) -> bool {
+        let max = self.app.limits.connections.map_or(usize::MAX, |max| max as usize);
+        self.connections.load(Ordering::Relaxed) >= max
+    }
+}
+
+impl Node {
+    pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, runtime: Handle) -> Self {
+        Self {
+            hub,
+            clock,
+            shards,
+            addresses: Addresses::new(AddressLimits {
+                connections: config.limits.connections_per_address,
+                handshakes_per_second: config.limits.handshakes_per_address.per_second(),
+            }),
+            limits: config.limits.clone(),
+            compression: config.websocket.compression,
+            connections: AtomicUsize::new(0),
+            apps: ArcSwap::default(),
+            leaving: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+            runtime,
+            crowded: AtomicBool::new(false),
+            room: Notify::new(),
+        }
+    }
+
+    /// The apps as they are now.
+    pub(crate) fn apps(&self) -> arc_swap::Guard<Arc<Apps>> {
+        self.apps.load()
+    }
+
+    /// Serves `apps` from now on, and tells the shards' connections.
+    pub(crate) fn set_apps(&self, apps: &[Arc<App>]) {
+        let old = self.apps.load_full();
+        let mut new = Apps::default();
+        for app in apps {
+            let connections = old.by_id(&app.id).map(|handle| Arc::clone(&handle.connections)).unwrap_or_default();
+            let handle = Arc::new(AppHandle { app: Arc::clone(app), channels: self.hub.app(app), connections });
+            new.by_id.insert(app.id.clone(), Arc::clone(&handle));
+            new.by_key.extend(app.keys.iter().map(|pair| (pair.key.clone(), Arc::clone(&handle))));
+        }
+        for gone in old.iter().filter(|handle| new.by_id(&handle.app.id).is_none()) {
+            self.hub.forget(&gone.app.id);
+        }
+        let new = Arc::new(new);
+        self.apps.store(Arc::clone(&new));
+        self.command_all(|| Command::Reload(Arc::clone(&new)));
+    }
+
+    /// Whether a publisher may come in now. If not, somebody will call [`Node::made_room`] once it may.
+    pub(crate) fn has_room(&self) -> bool {
+        if self.is_roomy() {
+            return true;
+        }
+        self.crowded.store(true, Ordering::SeqCst);
+        // It may have become roomy before anybody could see that we wait.
+        self.is_roomy()
+    }
+
+    fn is_roomy(&self) -> bool {
+        self.hub.inboxes().iter().all(|inbox| inbox.has_room()) && !self.hub.budget().is_spent()
+    }
+
+    /// Tells those who wait, if there are any, that there may be room. Shards call it when they took from their inbox or wrote.
+    pub(crate) fn made_room(&self) {
+        if self.crowded.load(Ordering::SeqCst) && self.is_roomy() && self.crowded.swap(false, Ordering::SeqCst) {
+            self.room.notify_waiters();
+            for shard in &self.shards {
+                shard.inbox.wake();
+            }
+        }
+    }
+
+    /// Waits until a publisher may come in. Dropping it loses nothing.
+    pub(crate) async fn room(&self) {
+        loop {
+            let notified = self.room.notified();
+            if self.has_room() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Publishes in order, atomically. Whoever calls has seen to room, names and sizes.
+    pub(crate) fn publish(&self, handle: &AppHandle, batch: &[Publish]) {
+        handle.channels.publish(&handle.app, batch, self.clock.now());
+    }
+
+    /// Joins a connection to a channel.
+    pub(crate) fn subscribe(
+        &self,
+        handle: &AppHandle,
+        socket: SocketId,
+        join: &Join,
+        now: Time,
+    ) -> Result<(Arc<Channel>, Joined), Refused> {
+        handle.channels.subscribe(&handle.app, &join.channel, socket, join.member.clone(), now)
+    }
+
+    /// Takes a connection off a channel.
+    pub(crate) fn unsubscribe(&self, handle: &AppHandle, socket: SocketId, channel: &Arc<Channel>, user_id: Option<&Arc<str>>, now: Time) {
+        handle.channels.unsubscribe(&handle.app, channel, socket, user_id, now);
+    }
+
+    /// Binds a connection to a user; `before` is what it had signed in with.
+    pub(crate) fn sign_in(&self, handle: &AppHandle, socket: SocketId, sign_in: &SignIn, before: Option<&SignIn>) -> Watched {
+        let watched_before = before.map_or(&[][..], |before| &before.watchlist);
+        handle.channels.sign_in(socket, &sign_in.user_id, &sign_in.watchlist, watched_before)
+    }
+
+    /// Closes every connection that is signed in as the user.
+    pub(crate) fn terminate(&self, handle: &AppHandle, user_id: &str) {
+        for socket in handle.channels.signed_in(user_id) {
+            if let Some(shard) = self.shards.get(socket.shard()) {
+                shard.command(Command::End { socket, end: End::Terminated });
+            }
+        }
+    }
+
+    /// Whether the node is at its own capacity (P-2.3 row 10).
+    pub(crate) fn is_full(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > self.limits.connections as usize || self.hub.budget().is_spent()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Tells when the node starts to drain.
+    pub(crate) fn drained(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// From now on `ready` says no.
+    pub(crate) fn announce_draining(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether load balancers may send new connections.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// From now on whoever still comes in is refused.
+    pub(crate) fn start_draining(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Sends a command to every shard.
+    pub(crate) fn command_all(&self, command: impl Fn() -> Command) {
+        for shard in &self.shards {
+            shard.command(command());
+        }
+    }
+}

@@ -1,1 +1,311 @@
-//! To come.
+//! Wiring: makes the node of a configuration, runs it, reloads it, and stops it in peace.
+
+use crate::clock::Clock;
+use crate::config::{self, Config, LogFormat, difference};
+use crate::listener::{Acceptor, BoundSocket, Listener, bind};
+use crate::node::Node;
+use crate::shard::{self, Command, FIRST_LISTENER, Seed};
+use anyhow::Context;
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tidings_hub::{App, Budget, Hub, Options};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::prelude::*;
+
+/// Threads for what waits on others.
+const RUNTIME_THREADS: usize = 2;
+/// How often certificates are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
+/// The longest the hub's timers are left alone.
+const HUB_TICK_MAX: Duration = Duration::from_millis(250);
+/// What connections get after their time to drain.
+const DRAIN_REST: Duration = Duration::from_secs(5);
+/// Descriptors kept for files, engines and deliveries.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// A server that runs.
+pub struct Server {
+    node: Arc<Node>,
+    runtime: Runtime,
+    threads: Vec<JoinHandle<()>>,
+    listeners: Vec<Arc<Listener>>,
+    addresses: Vec<String>,
+    fell: mpsc::UnboundedReceiver<String>,
+    config: Config,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// If the server cannot start, or one of its threads failed.
+pub fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    start_log(&config);
+    for warning in &config.warnings {
+        tracing::warn!(setting = %warning.path, "{}", warning.text);
+    }
+    let mut server = Server::start(config)?;
+    for address in &server.addresses {
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    }
+    let runtime = server.runtime.handle().clone();
+    runtime.block_on(server.attend())?;
+    server.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(config: &Config) {
+    let access = if config.log.access { "tidings::access=info" } else { "tidings::access=off" };
+    let filter = EnvFilter::builder().parse_lossy(format!("{},{access}", config.log.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A test may have set one already.
+    let _ = match config.log.format {
+        LogFormat::Human => registry.with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+    };
+}
+
+/// Raises the soft limit of descriptors to the hard one, and warns if it is too low for what the configuration allows.
+fn raise_descriptor_limit(config: &Config) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let available = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_RESERVED);
+    if available < u64::from(config.limits.connections) {
+        tracing::warn!(descriptors = available, connections = config.limits.connections, "fewer descriptors than `limits.connections`");
+    }
+}
+
+impl Server {
+    /// Starts everything and returns once connections are accepted.
+    ///
+    /// # Errors
+    /// What cannot be had: an address, a certificate, a thread.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        // It fails if somebody installed one already, which serves as well.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        raise_descriptor_limit(&config);
+        let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).thread_name("tidings-runtime").enable_all().build()?;
+        let (sockets, addresses) = bind_all(&config)?;
+        let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
+        let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;
+        let hub = Hub::new(Options {
+            epoch: u64::from_le_bytes(crate::chance::bytes()),
+            hash_seed: u64::from_le_bytes(crate::chance::bytes()),
+            inboxes: seeds.iter().map(|seed| Arc::clone(&seed.inbox)).collect(),
+            facts_max: config.webhooks.facts,
+            budget: Arc::new(Budget::new(config.limits.memory_bytes)),
+        });
+        let handles = seeds.iter().map(Seed::handle).collect();
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone()));
+        node.set_apps(&shared(&config.apps));
+        let (tell_fall, fell) = mpsc::unbounded_channel();
+        let mut threads = Vec::new();
+        let mut acceptor = None;
+        if let [seed] = &seeds[..] {
+            acceptor = Some(Acceptor::new(Arc::clone(&node), sockets, seed.registry(), FIRST_LISTENER)?);
+        } else {
+            let poll = mio::Poll::new()?;
+            let acceptor = Acceptor::new(Arc::clone(&node), sockets, poll.registry(), 0)?;
+            let node = Arc::clone(&node);
+            threads.push(spawn("tidings-accept", &tell_fall, move || shard::accept_for_all(&node, poll, acceptor))?);
+        }
+        for (number, seed) in seeds.drain(..).enumerate() {
+            let shard = seed.build(Arc::clone(&node), number, acceptor.take());
+            threads.push(spawn(&format!("tidings-shard-{number}"), &tell_fall, move || shard.run())?);
+        }
+        runtime.spawn(run_timers(Arc::clone(&node)));
+        Ok(Self { node, runtime, threads, listeners, addresses, fell, config })
+    }
+
+    /// Where it listens, with the ports that the kernel chose.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Handles signals until the server is to stop, and drains it.
+    async fn attend(&mut self) -> anyhow::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut certificates = tokio::time::interval(CERTIFICATE_CHECK);
+        let mut watchdog = Watchdog::new();
+        notify(&[NotifyState::Ready]);
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => self.reload(),
+                _ = certificates.tick() => self.reload_certificates(),
+                () = watchdog.tick() => notify(&[NotifyState::Watchdog]),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(thread) = self.fell.recv() => anyhow::bail!("the thread {thread} ended by a fault"),
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+        tokio::select! {
+            () = self.drain() => Ok(()),
+            _ = terminate.recv() => std::process::exit(1),
+            _ = interrupt.recv() => std::process::exit(1),
+        }
+    }
+
+    fn reload(&mut self) {
+        if let Ok(now) = NotifyState::monotonic_usec_now() {
+            notify(&[NotifyState::Reloading, now]);
+        }
+        match config::reload(&self.config) {
+            Ok(config) => self.take_config(config),
+            Err(broken) => tracing::error!(error = %broken, "the configuration is broken and changes nothing"),
+        }
+        self.reload_certificates();
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// Serves another configuration from now on, as far as that goes without a restart.
+    fn take_config(&mut self, config: Config) {
+        let changes = difference(&self.config, &config);
+        for setting in &changes.needs_restart {
+            tracing::warn!(%setting, "changed, and holds from the next start on");
+        }
+        self.node.set_apps(&shared(&config.apps));
+        tracing::info!(
+            added = changes.apps_added.len(),
+            removed = changes.apps_removed.len(),
+            changed = changes.apps_changed.len(),
+            "configuration reloaded"
+        );
+        self.config.apps = config.apps;
+    }
+
+    fn reload_certificates(&self) {
+        for listener in &self.listeners {
+            let Some(tls) = &listener.tls else { continue };
+            match tls.reload() {
+                Ok(true) => tracing::info!(address = %listener.config.address, "certificate reloaded"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(error = format!("{error:#}"), "the certificate is broken and the old one stays"),
+            }
+        }
+    }
+
+    /// Closes all connections, evenly over the time configured.
+    async fn drain(&self) {
+        let drain = &self.config.drain;
+        self.node.announce_draining();
+        tracing::info!("draining");
+        tokio::time::sleep(drain.drain_delay).await;
+        self.node.start_draining();
+        self.node.command_all(|| Command::Drain(drain.drain));
+        let gone = async {
+            while self.node.connections.load(Ordering::Relaxed) > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(drain.drain + DRAIN_REST, gone).await.is_err() {
+            tracing::warn!(connections = self.node.connections.load(Ordering::Relaxed), "connections did not close in time");
+        }
+    }
+
+    /// Ends all threads.
+    fn stop(self) {
+        self.node.command_all(|| Command::Stop);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        self.runtime.shutdown_timeout(Duration::from_secs(1));
+        tracing::info!("stopped");
+    }
+}
+
+fn shared(apps: &[App]) -> Vec<Arc<App>> {
+    apps.iter().map(|app| Arc::new(app.clone())).collect()
+}
+
+/// Binds all listeners, to the sockets that the service manager passed if it did.
+fn bind_all(config: &Config) -> anyhow::Result<(Vec<(BoundSocket, Arc<Listener>)>, Vec<String>)> {
+    let mut passed = ListenFd::from_env();
+    anyhow::ensure!(
+        passed.len() == 0 || passed.len() == config.listeners.len(),
+        "the service manager passed {} sockets for {} listeners; they are matched in order",
+        passed.len(),
+        config.listeners.len()
+    );
+    let mut sockets = Vec::new();
+    let mut addresses = Vec::new();
+    for (place, listener) in config.listeners.iter().enumerate() {
+        let tls = listener.tls.as_ref().map(|files| crate::tls::Acceptor::new(files, config.limits.tls_handshakes)).transpose()?;
+        let socket = bind(&listener.address, &mut passed, place)?;
+        addresses.push(socket.address().unwrap_or_else(|| listener.address.to_string()));
+        sockets.push((socket, Arc::new(Listener { config: listener.clone(), tls: tls.map(Arc::new) })));
+    }
+    Ok((sockets, addresses))
+}
+
+fn spawn(
+    name: &str,
+    tell_fall: &mpsc::UnboundedSender<String>,
+    run: impl FnOnce() -> std::io::Result<()> + Send + 'static,
+) -> anyhow::Result<JoinHandle<()>> {
+    /// Tells that its thread ended otherwise than by coming to its end.
+    struct Fall(Option<(String, mpsc::UnboundedSender<String>)>);
+    impl Drop for Fall {
+        fn drop(&mut self) {
+            if let Some((name, tell)) = self.0.take() {
+                let _ = tell.send(name);
+            }
+        }
+    }
+    let fall = Fall(Some((name.to_owned(), tell_fall.clone())));
+    let body = move || {
+        let mut fall = fall;
+        match run() {
+            Ok(()) => fall.0 = None,
+            Err(error) => tracing::error!(%error, "a thread ended"),
+        }
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).with_context(|| format!("cannot start the thread {name}"))
+}
+
+/// Tells the service manager, if there is one.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
+/// Ticks at half the time within which the service manager wants to hear of us; never if it does not.
+struct Watchdog(Option<tokio::time::Interval>);
+
+impl Watchdog {
+    fn new() -> Self {
+        Self(sd_notify::watchdog_enabled().map(|timeout| tokio::time::interval(timeout / 2)))
+    }
+
+    async fn tick(&mut self) {
+        match &mut self.0 {
+            Some(interval) => {
+                interval.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Runs the hub's timers.
+async fn run_timers(node: Arc<Node>) {
+    loop {
+        let now = node.clock.now();
+        node.hub.tick(now);
+        let wait = node.hub.next_deadline().map_or(HUB_TICK_MAX, |deadline| deadline.since(now).min(HUB_TICK_MAX));
+        tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
+    }
+}

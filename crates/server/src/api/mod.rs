@@ -1,1 +1,113 @@
-//! To come.
+//! The HTTP API of Pusher, between its codec and the node: translates, decides nothing.
+
+use crate::clock::unix_time;
+use crate::http::response::Answer;
+use crate::listener::Listener;
+use crate::node::{AppHandle, Node};
+use std::sync::Arc;
+use tidings_dialect::pusher::api::{self, Call, Info, Refusal, Request, answer};
+use tidings_hub::{Body, ChannelName, Occupancy, Publish, Time};
+
+/// A request of the API, complete.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApiRequest<'a> {
+    pub(crate) method: &'a str,
+    /// With the listener's prefix.
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) body: &'a [u8],
+}
+
+/// Performs a request. Whoever calls has seen to room for what it may publish.
+pub(crate) fn answer(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> Answer {
+    let answer = perform(node, listener, request);
+    tracing::info!(
+        target: "tidings::access",
+        method = request.method,
+        path = request.path,
+        status = answer.status,
+        bytes = request.body.len(),
+        "api request"
+    );
+    answer
+}
+
+/// Whether a request may publish, so that there must be room for it.
+pub(crate) fn publishes(method: &str) -> bool {
+    method == "POST"
+}
+
+fn perform(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> Answer {
+    let ApiRequest { method, path, query, body } = *request;
+    let request = Request { method, path, prefix: &listener.config.path_prefix, query, body };
+    let apps = node.apps();
+    let lookup = |key: &str| apps.by_key(key).map(|handle| Arc::clone(&handle.app));
+    match api::receive(request, lookup, unix_time()) {
+        Ok((app, call)) => {
+            let handle = apps.by_id(&app.id).expect("the app was found among these");
+            called(node, handle, call)
+        }
+        Err(refusal) => refusal.into(),
+    }
+}
+
+fn called(node: &Node, app: &AppHandle, call: Call) -> Answer {
+    match call {
+        Call::Publish(publish, info) => {
+            node.publish(app, std::slice::from_ref(&publish));
+            Answer::json(answer::published(info, occupancies(app, info, &publish.channels)))
+        }
+        Call::Batch(events) => batch(node, app, events),
+        Call::LegacyPublish(publish) => {
+            node.publish(app, &[publish]);
+            Answer::empty(202)
+        }
+        Call::Channels { prefix, info } => {
+            let occupied = app.channels.occupied(&prefix, |_| true);
+            Answer::json(answer::channels(&prefix, info, occupied.iter().map(|(name, occupancy)| (name, *occupancy))))
+        }
+        Call::Channel { name, info } => channel(node.clock.now(), app, &name, info),
+        Call::Users { name } => {
+            let list = app.channels.members(name.as_str());
+            Answer::json(answer::users(list.members.iter().map(|member| &*member.user_id)))
+        }
+        Call::Terminate { user_id } => {
+            node.terminate(app, &user_id);
+            Answer::json(answer::EMPTY)
+        }
+    }
+}
+
+fn batch(node: &Node, app: &AppHandle, events: Vec<(Publish, Info)>) -> Answer {
+    let (events, infos): (Vec<Publish>, Vec<Info>) = events.into_iter().unzip();
+    node.publish(app, &events);
+    let told = events.iter().zip(infos).map(|(publish, info)| {
+        let channel = &publish.channels[0];
+        (info, channel, occupancy(app, info, channel))
+    });
+    Answer::json(answer::batch(told))
+}
+
+fn channel(now: Time, app: &AppHandle, name: &ChannelName, info: Info) -> Answer {
+    let cached = if info.cache { app.channels.cached(name.as_str(), now) } else { None };
+    let cache = cached.as_ref().and_then(|(event, expires)| match &event.body {
+        Body::Published { data, .. } => Some(answer::CachedData { data, ttl_seconds: expires.since(now).as_secs() }),
+        _ => None,
+    });
+    Answer::json(answer::channel(info, app.channels.occupancy(name.as_str()), cache))
+}
+
+fn occupancies<'a>(app: &AppHandle, info: Info, channels: &'a [ChannelName]) -> impl Iterator<Item = (&'a ChannelName, Occupancy)> {
+    channels.iter().map(move |name| (name, occupancy(app, info, name)))
+}
+
+/// Looked up only where somebody asks.
+fn occupancy(app: &AppHandle, info: Info, name: &ChannelName) -> Occupancy {
+    if info.is_empty() { Occupancy::default() } else { app.channels.occupancy(name.as_str()) }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self { allow: refusal.allow, ..Self::text(refusal.status, refusal.body) }
+    }
+}

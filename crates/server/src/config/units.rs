@@ -16,6 +16,14 @@ pub struct Rate {
     pub per: Duration,
 }
 
+impl Rate {
+    /// The same rate, a second.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
+        f64::from(self.count) / self.per.as_secs_f64()
+    }
+}
+
 /// Reads `120 s`, `30 min`, `250 ms`, `2 h`, `1 d`; a bare `0` needs no unit. `None` for anything else, and for what does not fit.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;

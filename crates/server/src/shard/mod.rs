@@ -1,1 +1,691 @@
-//! To come.
+//! A shard: a thread that owns its connections. Nothing in it is shared, so nothing in it is locked.
+//!
+//! One turn: look at sockets, take what waits in the inbox and mark its subscribers, then write. Small fan-outs are written whole,
+//! of the large ones one slice a turn, so that nobody is held up and what arrives meanwhile joins the writes still to come.
+
+pub(crate) mod outgoing;
+pub(crate) mod socket;
+pub(crate) mod stats;
+pub(crate) mod table;
+pub(crate) mod tls;
+mod wheel;
+
+use crate::connection::{Connection, Core, Handshake, Requests, Stage, Verdict};
+use crate::http;
+use crate::listener::{Acceptor, Listener, NodeGuard, Peer, assign};
+use crate::node::{Apps, Node};
+use crate::transport::websocket::{Agreement, Inflater};
+use crate::wire::{Encoder, FORMATS, Format};
+use mio::{Events, Interest, Poll, Token, Waker};
+use outgoing::{Flushed, Outgoing, Queued, Urgency};
+use slab::Slab;
+use socket::Socket;
+use stats::Stats;
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use table::Table;
+use tidings_dialect::action::{Actions, End, Input};
+use tidings_hub::{Event, Inbox, Item, PLACES_MAX, SocketId, Time};
+use wheel::{Alarm, Wheel};
+
+const WAKE: Token = Token(usize::MAX);
+const LISTENERS: usize = usize::MAX / 2;
+/// What one read may bring.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads from one socket before others get their turn.
+const READS_PER_TURN: usize = 4;
+/// Urgent writes before sockets and inbox are looked at again.
+const FIRST_PER_TURN: usize = 1024;
+/// Looks at the clock that closing connections evenly takes.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// What others need to reach a shard.
+pub(crate) struct ShardHandle {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) stats: Arc<Stats>,
+    commands: Arc<Mutex<Vec<Command>>>,
+}
+
+/// What others ask of a shard, beside what the hub has for it.
+pub(crate) enum Command {
+    /// Own this socket.
+    Open(Box<Arrival>),
+    /// End a session.
+    End {
+        /// Its connection.
+        socket: SocketId,
+        /// Why.
+        end: End,
+    },
+    /// These are the apps from now on.
+    Reload(Arc<Apps>),
+    /// Close all connections, evenly over this time.
+    Drain(Duration),
+    /// End the thread.
+    Stop,
+}
+
+/// A socket that came in.
+pub(crate) struct Arrival {
+    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) guard: NodeGuard,
+    /// What was read already.
+    pub(crate) read: Vec<u8>,
+    /// Somebody else has answered its handshake.
+    pub(crate) upgraded: Option<Upgraded>,
+}
+
+/// A handshake that was answered.
+pub(crate) struct Upgraded {
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) origin: Option<String>,
+    pub(crate) forwarded_proto: Option<String>,
+    pub(crate) deflate: Option<Agreement>,
+}
+
+/// What a shard is made of before it runs: its poll, and the handle by which it is reached.
+pub(crate) struct Seed {
+    poll: Poll,
+    pub(crate) inbox: Arc<Inbox>,
+    stats: Arc<Stats>,
+    commands: Arc<Mutex<Vec<Command>>>,
+}
+
+/// The thread's own.
+pub(crate) struct Shard {
+    core: Core,
+    poll: Poll,
+    acceptor: Option<Acceptor>,
+    connections: Slab<Connection>,
+    commands: Arc<Mutex<Vec<Command>>>,
+    inbox: Arc<Inbox>,
+    items: VecDeque<Item>,
+    wheel: Wheel,
+    encoder: Encoder,
+    inflater: Inflater,
+    buffer: Vec<u8>,
+    /// Connections with more to read than a turn may handle.
+    again: Vec<u32>,
+    /// Connections that wait for room.
+    parked: Vec<(u32, u32)>,
+    /// Connections that a fan-out found too slow.
+    overflowed: Vec<u32>,
+    due: Vec<(u64, Alarm)>,
+    generations: u32,
+    drain: Option<Draining>,
+    stopped: bool,
+}
+
+/// How far closing all connections is.
+struct Draining {
+    since: Time,
+    over: Duration,
+    total: usize,
+    closed: usize,
+}
+
+impl ShardHandle {
+    /// Leaves a command and wakes the shard.
+    pub(crate) fn command(&self, command: Command) {
+        if let Command::Open(_) = &command {
+            self.stats.connections.fetch_add(1, Ordering::Relaxed);
+        }
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.inbox.wake();
+    }
+}
+
+impl Seed {
+    /// Prepares a shard whose inbox has room for `inbox_items`.
+    ///
+    /// # Errors
+    /// If the system has no poll or no descriptor left.
+    pub(crate) fn new(inbox_items: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let inbox = Arc::new(Inbox::new(inbox_items, move || {
+            // It fails only if the descriptor is gone, and with it the shard.
+            let _ = waker.wake();
+        }));
+        Ok(Self { poll, inbox, stats: Arc::default(), commands: Arc::default() })
+    }
+
+    pub(crate) fn handle(&self) -> ShardHandle {
+        ShardHandle { inbox: Arc::clone(&self.inbox), stats: Arc::clone(&self.stats), commands: Arc::clone(&self.commands) }
+    }
+
+    /// The registry of its poll, for sockets to accept on.
+    pub(crate) fn registry(&self) -> &mio::Registry {
+        self.poll.registry()
+    }
+
+    /// Becomes the shard of that number. With an acceptor it accepts for itself.
+    pub(crate) fn build(self, node: Arc<Node>, number: usize, acceptor: Option<Acceptor>) -> Shard {
+        let now = node.clock.now();
+        let outgoing = Outgoing::new(Arc::clone(node.hub.budget()));
+        let core = Core {
+            node,
+            number,
+            now,
+            table: Table::default(),
+            outgoing,
+            stats: self.stats,
+            responses: http::response::Writer::default(),
+            actions: Actions::new(),
+        };
+        Shard {
+            core,
+            poll: self.poll,
+            acceptor,
+            connections: Slab::new(),
+            commands: self.commands,
+            inbox: self.inbox,
+            items: VecDeque::new(),
+            wheel: Wheel::new(now),
+            encoder: Encoder::default(),
+            inflater: Inflater::default(),
+            buffer: vec![0; READ_BYTES],
+            again: Vec::new(),
+            parked: Vec::new(),
+            overflowed: Vec::new(),
+            due: Vec::new(),
+            generations: 0,
+            drain: None,
+            stopped: false,
+        }
+    }
+}
+
+/// The first token of the sockets that a shard accepts on.
+pub(crate) const FIRST_LISTENER: usize = LISTENERS;
+
+impl Shard {
+    /// Runs until it is told to stop.
+    ///
+    /// # Errors
+    /// If the system's poll fails, which it does only by a fault of ours.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.stopped {
+            let sleep = self.sleep();
+            if let Err(error) = self.poll.poll(&mut events, sleep)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            self.inbox.wake_up();
+            self.core.now = self.core.node.clock.now();
+            self.core.stats.turns.add(1);
+            for event in &events {
+                self.ready(event);
+            }
+            self.turn();
+        }
+        Ok(())
+    }
+
+    /// How long nothing needs to be done; `None` for ever.
+    fn sleep(&mut self) -> Option<Duration> {
+        let now = self.core.now;
+        let outgoing = &self.core.outgoing;
+        if outgoing.has_marked() || !self.items.is_empty() || !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        if !self.inbox.fall_asleep() || !self.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            return Some(Duration::ZERO);
+        }
+        if !self.parked.is_empty() && self.core.node.has_room() {
+            return Some(Duration::ZERO);
+        }
+        let accept = self.acceptor.as_ref().and_then(|acceptor| acceptor.sleep(now));
+        let drain = self.drain.is_some().then_some(DRAIN_STEP);
+        [self.wheel.sleep(now), accept, drain].into_iter().flatten().min()
+    }
+
+    fn ready(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        if token == WAKE {
+            return;
+        }
+        if let Some(acceptor) = &mut self.acceptor
+            && acceptor.owns(token)
+        {
+            return acceptor.wake(token);
+        }
+        let Ok(slot) = u32::try_from(token.0) else { return };
+        if !self.connections.contains(token.0) {
+            return;
+        }
+        if event.is_writable() && self.core.outgoing.is_blocked(slot) {
+            self.flush(slot);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read(slot, event.is_read_closed() || event.is_error());
+        }
+    }
+
+    fn turn(&mut self) {
+        self.accept();
+        self.obey();
+        for slot in std::mem::take(&mut self.again) {
+            self.resume(slot);
+        }
+        self.take_items();
+        self.unpark();
+        self.write_turn();
+        self.ring();
+        self.drain_some();
+        self.core.node.made_room();
+    }
+
+    fn accept(&mut self) {
+        let Some(mut acceptor) = self.acceptor.take() else { return };
+        acceptor.accept(self.core.now, |arrival| {
+            self.core.stats.connections.fetch_add(1, Ordering::Relaxed);
+            self.open(arrival);
+        });
+        self.acceptor = Some(acceptor);
+    }
+
+    /// Takes a socket in.
+    fn open(&mut self, arrival: Arrival) {
+        let Arrival { mut socket, peer, listener, guard, read, upgraded } = arrival;
+        if self.connections.len() >= PLACES_MAX {
+            self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(slot), interests) {
+            tracing::warn!(%error, "a socket could not be watched");
+            self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.generations = self.generations.wrapping_add(1);
+        let deadline = self.core.now + self.core.node.limits.header_timeout;
+        let proxied = listener.config.proxy_protocol && !socket.is_tls() && upgraded.is_none();
+        let stage = Stage::Http(Box::new(Requests::new(Vec::new(), proxied, deadline)));
+        let (slot, generation) = (slot as u32, self.generations);
+        let now = self.core.now;
+        entry.insert(Connection { socket, slot, generation, alarm: 0, stalled: now, stage, listener, peer, guard });
+        self.core.outgoing.open(slot as usize);
+        self.core.table.reserve(slot as usize);
+        self.arm(slot);
+        if let Some(upgraded) = upgraded {
+            self.call(slot, |connection, core, _| {
+                let Upgraded { path, query, origin, forwarded_proto, deflate } = &upgraded;
+                let handshake = Handshake { path, query, origin: origin.as_deref(), forwarded_proto: forwarded_proto.as_deref() };
+                connection.open_session(&handshake, b"", *deflate, core);
+                Verdict::Keep
+            });
+        }
+        let mut read = read;
+        if !read.is_empty() {
+            self.call(slot, |connection, core, inflater| connection.receive(&mut read, core, inflater));
+        }
+    }
+
+    /// Calls a connection and does what it says. A panic costs that connection only.
+    fn call(&mut self, slot: u32, step: impl FnOnce(&mut Connection, &mut Core, &mut Inflater) -> Verdict) -> bool {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
+        let (core, inflater) = (&mut self.core, &mut self.inflater);
+        let called = catch_unwind(AssertUnwindSafe(|| step(&mut *connection, &mut *core, &mut *inflater)));
+        let verdict = called.unwrap_or_else(|_| {
+            // What it left in the scratch is of no more use.
+            *inflater = Inflater::default();
+            connection.fault(core);
+            Verdict::Keep
+        });
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Again => self.again.push(slot),
+            Verdict::Park => {
+                self.parked.push((slot, connection.generation));
+                self.arm(slot);
+                return false;
+            }
+            Verdict::HandOver(read) => {
+                self.hand_over(slot, read);
+                return false;
+            }
+            Verdict::Drop => {
+                self.drop_connection(slot);
+                return false;
+            }
+        }
+        self.arm(slot);
+        true
+    }
+
+    /// Reads what the socket has, within a turn's share. `to_end` if the peer has closed its side: the end must be seen too.
+    fn read(&mut self, slot: u32, to_end: bool) {
+        for _ in 0..READS_PER_TURN {
+            let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+            if connection.is_parked() {
+                return;
+            }
+            match connection.socket.read(&mut self.buffer) {
+                Ok(0) => return self.drop_connection(slot),
+                Ok(read) => {
+                    let drained = read < self.buffer.len() && connection.socket.short_read_is_last() && !to_end;
+                    self.core.stats.read_bytes.add(read as u64);
+                    let mut buffer = std::mem::take(&mut self.buffer);
+                    let go_on = self.call(slot, |connection, core, inflater| connection.receive(&mut buffer[..read], core, inflater));
+                    self.buffer = buffer;
+                    if !go_on || drained {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.drop_connection(slot),
+            }
+        }
+        self.again.push(slot);
+    }
+
+    /// Goes on with a connection that had more than a turn's share.
+    fn resume(&mut self, slot: u32) {
+        if self.call(slot, |connection, core, inflater| connection.receive(&mut [], core, inflater)) {
+            self.read(slot, true);
+        }
+    }
+
+    /// Lets those who waited for room go on.
+    fn unpark(&mut self) {
+        if self.parked.is_empty() || !self.core.node.has_room() {
+            return;
+        }
+        for (slot, generation) in std::mem::take(&mut self.parked) {
+            if let Some(connection) = self.connections.get_mut(slot as usize)
+                && connection.generation == generation
+            {
+                connection.unpark();
+                self.resume(slot);
+            }
+        }
+    }
+
+    fn obey(&mut self) {
+        let commands = std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner));
+        for command in commands {
+            match command {
+                Command::Open(arrival) => self.open(*arrival),
+                Command::End { socket, end } => self.tell(socket, Input::End(end)),
+                Command::Reload(apps) => {
+                    let slots: Vec<_> = self.connections.iter().map(|(slot, _)| slot as u32).collect();
+                    for slot in slots {
+                        self.call(slot, |connection, core, _| {
+                            connection.reload(&apps, core);
+                            Verdict::Keep
+                        });
+                    }
+                }
+                Command::Drain(over) => {
+                    self.acceptor = None;
+                    self.drain = Some(Draining { since: self.core.now, over, total: self.connections.len(), closed: 0 });
+                }
+                Command::Stop => self.stopped = true,
+            }
+        }
+    }
+
+    /// Gives the session of that id an input, if it is still there.
+    fn tell(&mut self, socket: SocketId, input: Input<'_>) {
+        let slot = socket.place();
+        if self.connections.get(slot).is_some_and(|connection| connection.socket_id() == Some(socket)) {
+            self.call(slot as u32, |connection, core, _| {
+                connection.step(input, core);
+                Verdict::Keep
+            });
+        }
+    }
+
+    /// Takes what waits in the inbox, unless some connection is owed more than may be put off.
+    fn take_items(&mut self) {
+        while !self.core.outgoing.is_heavy() {
+            let Some(item) = self.next_item() else { return };
+            match item {
+                Item::Event(event) => self.fan_out(event),
+                Item::Watched { socket, user_id, online } => self.tell(socket, Input::Watched { user_id: &user_id, online }),
+                Item::Lost { channel_id } => self.lose(channel_id),
+            }
+        }
+    }
+
+    fn next_item(&mut self) -> Option<Item> {
+        if self.items.is_empty() {
+            let mut items: Vec<Item> = std::mem::take(&mut self.items).into();
+            self.inbox.take(&mut items);
+            self.items = items.into();
+        }
+        self.items.pop_front()
+    }
+
+    /// Owes an event to each subscriber of its channel here.
+    fn fan_out(&mut self, event: Arc<Event>) {
+        let Core { table, outgoing, stats, node, number, .. } = &mut self.core;
+        let subscribers = table.subscribers(event.channel_id);
+        let Some(first) = subscribers.first() else { return };
+        let outbox_max = self.connections.get(first.slot as usize).map_or(usize::MAX, Connection::outbox_max);
+        let urgency = if subscribers.len() <= node.limits.slice_connections { Urgency::First } else { Urgency::Second };
+        let except = event.origin.filter(|origin| origin.shard() == *number).map(|origin| origin.place());
+        let except = except.filter(|&place| self.connections.get(place).is_some_and(|connection| connection.socket_id() == event.origin));
+        let index = outgoing.begin(Arc::clone(&event));
+        let mut lens: [Option<u32>; FORMATS] = [None; FORMATS];
+        let mut deliveries = 0;
+        for subscriber in subscribers {
+            let slot = subscriber.slot;
+            if subscriber.joined >= event.serial || except == Some(slot as usize) {
+                continue;
+            }
+            let format = outgoing.format(slot);
+            let len = match lens[format as usize] {
+                Some(len) => len,
+                None => match encode(&mut self.encoder, &event, format) {
+                    Ok(len) => *lens[format as usize].insert(len),
+                    Err(Unencoded) => {
+                        self.overflowed.push(slot | FAULT);
+                        continue;
+                    }
+                },
+            };
+            if len == 0 {
+                stats.unspeakable.add(1);
+                continue;
+            }
+            match outgoing.mark_event(slot, index, len, outbox_max, urgency) {
+                Queued::Yes => deliveries += 1,
+                Queued::Overflow => self.overflowed.push(slot),
+            }
+        }
+        outgoing.finish(index);
+        stats.deliveries.add(deliveries);
+        self.close_overflowed();
+    }
+
+    fn close_overflowed(&mut self) {
+        for slot in std::mem::take(&mut self.overflowed) {
+            let (slot, fault) = (slot & !FAULT, slot & FAULT != 0);
+            self.call(slot, |connection, core, _| {
+                if fault {
+                    connection.fault(core)
+                } else {
+                    connection.too_slow(core)
+                }
+                Verdict::Keep
+            });
+            self.flush(slot);
+        }
+    }
+
+    /// Closes all subscribers of a channel that a fault left unusable: they would miss what they cannot know of.
+    fn lose(&mut self, channel_id: u64) {
+        let slots: Vec<_> = self.core.table.subscribers(channel_id).iter().map(|subscriber| subscriber.slot).collect();
+        for slot in slots {
+            self.call(slot, |connection, core, _| {
+                connection.fault(core);
+                Verdict::Keep
+            });
+        }
+    }
+
+    /// Writes the urgent, then one slice of the rest.
+    fn write_turn(&mut self) {
+        for _ in 0..FIRST_PER_TURN {
+            let Some(slot) = self.core.outgoing.next_marked(Urgency::First) else { break };
+            self.flush(slot);
+        }
+        for _ in 0..self.core.node.limits.slice_connections {
+            let Some(slot) = self.core.outgoing.next_marked(Urgency::Second) else { break };
+            self.flush(slot);
+        }
+    }
+
+    /// Writes what a connection is owed.
+    fn flush(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let was_blocked = self.core.outgoing.is_blocked(slot);
+        let (outgoing, socket) = (&mut self.core.outgoing, &mut connection.socket);
+        let before = outgoing.owed(slot);
+        let flushed = catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(test)]
+            crate::fault::strike(crate::fault::Place::Write);
+            outgoing.flush(slot, socket)
+        }));
+        self.core.stats.writes.add(1);
+        self.core.stats.written_bytes.add(before.saturating_sub(self.core.outgoing.owed(slot)) as u64);
+        match flushed {
+            Ok(Flushed::All) => {
+                if connection.after_flush(&self.core) == Verdict::Drop {
+                    self.drop_connection(slot);
+                }
+            }
+            Ok(Flushed::Blocked { progress }) => {
+                if progress || !was_blocked {
+                    connection.stalled = self.core.now;
+                }
+                self.arm(slot);
+            }
+            Ok(Flushed::Failed(_)) => self.drop_connection(slot),
+            Err(_) => {
+                // What left before the fault is not known: nothing more can be said on this socket.
+                self.core.stats.panics.add(1);
+                self.drop_connection(slot);
+            }
+        }
+    }
+
+    /// Sees to it that the wheel looks at the connection by its next deadline.
+    fn arm(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let deadline = connection.next_deadline(&self.core);
+        if connection.alarm == 0 || Wheel::slot_of(deadline) < connection.alarm {
+            connection.alarm = self.wheel.arm(deadline, Alarm { slot, generation: connection.generation });
+        }
+    }
+
+    /// Calls those whose time has come.
+    fn ring(&mut self) {
+        self.wheel.turn(self.core.now, &mut self.due);
+        for (from, alarm) in std::mem::take(&mut self.due) {
+            let Some(connection) = self.connections.get_mut(alarm.slot as usize) else { continue };
+            if connection.generation != alarm.generation || connection.alarm != from {
+                continue;
+            }
+            connection.alarm = 0;
+            self.call(alarm.slot, |connection, core, inflater| connection.tick(core, inflater));
+        }
+    }
+
+    /// Closes as many connections as the time that has passed asks for.
+    fn drain_some(&mut self) {
+        let Some(draining) = &mut self.drain else { return };
+        let passed = self.core.now.since(draining.since);
+        let target = if passed >= draining.over {
+            usize::MAX
+        } else {
+            (draining.total as f64 * passed.as_secs_f64() / draining.over.as_secs_f64()) as usize
+        };
+        let want = target.saturating_sub(draining.closed);
+        if want == 0 {
+            return;
+        }
+        let slots: Vec<u32> =
+            self.connections.iter().filter(|(_, connection)| connection.is_open()).take(want).map(|(slot, _)| slot as u32).collect();
+        if let Some(draining) = &mut self.drain {
+            draining.closed += slots.len();
+        }
+        for slot in slots {
+            self.call(slot, |connection, core, _| connection.drain(core));
+        }
+    }
+
+    /// Gives a socket, and what was read from it, to the service beside the shards.
+    fn hand_over(&mut self, slot: u32, read: Vec<u8>) {
+        let Some(mut connection) = self.remove(slot) else { return };
+        if self.poll.registry().deregister(&mut connection.socket).is_err() {
+            return;
+        }
+        let Connection { socket, peer, listener, guard, .. } = connection;
+        http::service::take_over(&self.core.node, Arrival { socket, peer, listener, guard, read, upgraded: None });
+    }
+
+    fn drop_connection(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let core = &mut self.core;
+        if catch_unwind(AssertUnwindSafe(|| connection.dropped(core))).is_err() {
+            self.core.stats.panics.add(1);
+        }
+        self.remove(slot);
+    }
+
+    fn remove(&mut self, slot: u32) -> Option<Connection> {
+        let connection = self.connections.try_remove(slot as usize)?;
+        self.core.outgoing.close(slot);
+        self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
+        self.core.stats.subscriptions.set(self.core.table.len() as u64);
+        Some(connection)
+    }
+}
+
+/// Marks a slot among the overflowed as hit by a fault.
+const FAULT: u32 = 1 << 31;
+
+/// An event that could not be encoded.
+struct Unencoded;
+
+/// The length of the event's frame in `format`, which is made if nobody has. 0 if the dialect cannot say it.
+fn encode(encoder: &mut Encoder, event: &Event, format: Format) -> Result<u32, Unencoded> {
+    catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(test)]
+        crate::fault::strike(crate::fault::Place::Encode);
+        encoder.encode(event, format).len() as u32
+    }))
+    .map_err(|_| Unencoded)
+}
+
+/// Accepts for several shards, on a thread of its own, until the node drains.
+pub(crate) fn accept_for_all(node: &Node, mut poll: Poll, mut acceptor: Acceptor) -> io::Result<()> {
+    let mut events = Events::with_capacity(64);
+    while !node.is_draining() {
+        let sleep = acceptor.sleep(node.clock.now());
+        match poll.poll(&mut events, sleep.or(Some(Duration::from_millis(200)))) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        for event in &events {
+            acceptor.wake(event.token());
+        }
+        acceptor.accept(node.clock.now(), |arrival| assign(node, arrival));
+    }
+    Ok(())
+}

@@ -118,6 +118,18 @@ pub fn text_deflated(compressed: &[u8]) -> Bytes {
     encode(Opcode::Text, Coding::Deflated, compressed)
 }
 
+/// The payload of a whole frame of ours.
+#[must_use]
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1) {
+        None => 0,
+        Some(126) => 4,
+        Some(127) => 10,
+        Some(_) => 2,
+    };
+    frame.get(header..).unwrap_or_default()
+}
+
 /// A ping; `payload` is cut at [`CONTROL_BYTES_MAX`].
 #[must_use]
 pub fn ping(payload: &[u8]) -> Bytes {

@@ -20,8 +20,8 @@ const KEY_BASE64: GeneralPurpose =
 /// A request to become a WebSocket that may be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upgrade<'a> {
-    /// The client's `Sec-WebSocket-Key`.
-    key: &'a str,
+    /// The client's `Sec-WebSocket-Key`, which [`accept_key`] answers.
+    pub key: &'a str,
     /// Compression as negotiated. Set it to `None` to go without.
     pub deflate: Option<Agreement>,
 }

@@ -1,0 +1,165 @@
+//! HTTP/1.1 as the shard sees it: the first look at a request, which decides who answers. What is neither an upgrade nor a small publish
+//! goes to [`service`].
+
+pub(crate) mod proxy;
+pub(crate) mod response;
+pub(crate) mod service;
+
+use crate::config::Dialect;
+use crate::listener::Listener;
+use crate::transport::websocket::handshake::{self, Upgrade};
+use httparse::{Header, Request, Status};
+use std::net::IpAddr;
+
+/// Header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// A publish with a larger body is not the shard's business: looking through it would hold up others.
+const SHARD_BODY_MAX: usize = 64 * 1024;
+
+/// What the bytes read so far amount to.
+pub(crate) enum First<'a> {
+    /// Not a whole head yet, or not the whole body of a publish whose head is there.
+    Partial {
+        /// The head is whole.
+        head: bool,
+    },
+    /// A WebSocket handshake.
+    Upgrade(Head<'a>, Result<Upgrade<'a>, handshake::Refusal>),
+    /// A whole publish request that the shard answers.
+    Publish(Head<'a>, &'a [u8]),
+    /// Any other request.
+    Other,
+    /// No HTTP: what to say, and why.
+    Bad(&'static str),
+}
+
+/// The parts of a request that matter here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a str,
+    /// As received, with the listener's prefix.
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) origin: Option<&'a str>,
+    /// What a proxy in front says of its client; to be believed only of a trusted one.
+    pub(crate) forwarded_for: Option<&'a str>,
+    pub(crate) forwarded_proto: Option<&'a str>,
+    /// Bytes of head and body.
+    pub(crate) len: usize,
+    pub(crate) keep_alive: bool,
+}
+
+/// Looks at the start of `bytes`.
+pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener) -> First<'a> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = Request::new(&mut headers);
+    let head_len = match request.parse(bytes) {
+        Ok(Status::Complete(len)) => len,
+        Ok(Status::Partial) => return First::Partial { head: false },
+        Err(httparse::Error::TooManyHeaders) => return First::Bad("the request has too many headers"),
+        Err(_) => return First::Bad("this is not an HTTP/1.1 request"),
+    };
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return First::Bad("the request line is incomplete");
+    };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers = &*request.headers;
+    let mut seen = Head {
+        method,
+        path,
+        query,
+        origin: text(headers, "origin"),
+        forwarded_for: text(headers, "x-forwarded-for"),
+        forwarded_proto: text(headers, "x-forwarded-proto"),
+        len: head_len,
+        keep_alive: keeps_alive(headers, version),
+    };
+    if has_token(headers, "connection", "upgrade") && has_token(headers, "upgrade", "websocket") {
+        return First::Upgrade(seen, Upgrade::check(method, version, headers));
+    }
+    if !is_publish(method, path, listener) {
+        return First::Other;
+    }
+    let Some(body_len) = plain_length(headers).filter(|&len| len <= SHARD_BODY_MAX) else { return First::Other };
+    seen.len += body_len;
+    match bytes.get(head_len..seen.len) {
+        Some(body) => First::Publish(seen, body),
+        None => First::Partial { head: true },
+    }
+}
+
+/// Whether `bytes` begin with a WebSocket handshake, good or bad.
+pub(crate) fn is_upgrade(bytes: &[u8]) -> bool {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = Request::new(&mut headers);
+    request.parse(bytes).is_ok_and(|status| status.is_complete())
+        && has_token(request.headers, "connection", "upgrade")
+        && has_token(request.headers, "upgrade", "websocket")
+}
+
+/// The hot route: publishing, one event or a batch.
+fn is_publish(method: &str, path: &str, listener: &Listener) -> bool {
+    let api = || listener.strip(path).and_then(|path| path.strip_prefix("/apps/")).and_then(|rest| rest.split_once('/'));
+    method == "POST" && listener.speaks(&Dialect::Pusher) && api().is_some_and(|(_, route)| matches!(route, "events" | "batch_events"))
+}
+
+/// The length of a body that is sent as it is; `None` if the head needs more than a glance.
+fn plain_length(headers: &[Header<'_>]) -> Option<usize> {
+    let mut length = None;
+    for header in headers {
+        if header.name.eq_ignore_ascii_case("content-length") {
+            if length.is_some() {
+                return None;
+            }
+            length = Some(std::str::from_utf8(header.value).ok()?.parse().ok()?);
+        } else if header.name.eq_ignore_ascii_case("transfer-encoding") || header.name.eq_ignore_ascii_case("expect") {
+            return None;
+        }
+    }
+    length
+}
+
+fn keeps_alive(headers: &[Header<'_>], version: u8) -> bool {
+    if version == 0 { has_token(headers, "connection", "keep-alive") } else { !has_token(headers, "connection", "close") }
+}
+
+fn text<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a str> {
+    let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(header.value).ok()
+}
+
+fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
+    let named = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+    named
+        .filter_map(|header| std::str::from_utf8(header.value).ok())
+        .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+}
+
+/// The client's address: that of the socket, or what the right-most hop that is not trusted is called by the trusted ones.
+pub(crate) fn client_address(listener: &Listener, peer: Option<IpAddr>, forwarded_for: Option<&str>) -> Option<IpAddr> {
+    let trusted = |address: &IpAddr| listener.config.trusted_proxies.iter().any(|net| net.contains(&address.to_canonical()));
+    // Who reaches a unix socket is the operator's proxy, if the operator says that there are any.
+    let believe = peer.map_or(!listener.config.trusted_proxies.is_empty(), |peer| trusted(&peer));
+    if !believe {
+        return peer;
+    }
+    let hops = forwarded_for.into_iter().flat_map(|list| list.rsplit(',')).map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+    let mut client = peer;
+    for hop in hops {
+        client = Some(hop);
+        if !trusted(&hop) {
+            break;
+        }
+    }
+    client
+}
+
+/// Whether the client speaks TLS, to us or to a trusted proxy.
+pub(crate) fn is_secure(listener: &Listener, tls: bool, peer: Option<IpAddr>, forwarded_proto: Option<&str>) -> bool {
+    let trusted = match peer {
+        Some(peer) => listener.config.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical())),
+        None => !listener.config.trusted_proxies.is_empty(),
+    };
+    let last = forwarded_proto.and_then(|list| list.rsplit(',').next()).map(str::trim);
+    tls || trusted && last.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
+}

@@ -1,0 +1,91 @@
+//! Responses that the shard writes itself.
+
+use crate::transport::websocket::Refusal;
+use bytes::Bytes;
+use std::time::{Duration, SystemTime};
+use tidings_hub::Time;
+
+/// What is answered, whoever writes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Bytes,
+    /// For 405: what is allowed.
+    pub(crate) allow: Option<&'static str>,
+    /// For 503: when to come again, in seconds.
+    pub(crate) retry_after: Option<u32>,
+}
+
+impl Answer {
+    pub(crate) fn json(body: Bytes) -> Self {
+        Self { status: 200, content_type: "application/json", body, allow: None, retry_after: None }
+    }
+
+    /// One line of plain text.
+    pub(crate) fn text(status: u16, line: impl Into<Bytes>) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: line.into(), allow: None, retry_after: None }
+    }
+
+    /// No body at all.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, content_type: "", body: Bytes::new(), allow: None, retry_after: None }
+    }
+
+    /// The node has no room for what was asked; nothing of it was done.
+    pub(crate) fn no_room() -> Self {
+        let answer = Self::text(503, &b"The server is over its capacity and published nothing of this request; try again.\n"[..]);
+        Self { retry_after: Some(1), ..answer }
+    }
+}
+
+/// Writes responses; keeps the date, which changes once a second.
+#[derive(Default)]
+pub(crate) struct Writer {
+    date: String,
+    dated: Option<Time>,
+}
+
+impl Writer {
+    /// The whole response of HTTP/1.1.
+    pub(crate) fn write(&mut self, answer: &Answer, keep_alive: bool, now: Time) -> Bytes {
+        let date = self.date(now);
+        let mut out = Vec::with_capacity(160 + answer.body.len());
+        let mut number = itoa::Buffer::new();
+        let reason = http::StatusCode::from_u16(answer.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("");
+        let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+        put(&["HTTP/1.1 ", number.format(answer.status), " ", reason, "\r\ndate: ", date]);
+        if !answer.content_type.is_empty() {
+            put(&["\r\ncontent-type: ", answer.content_type]);
+        }
+        put(&["\r\ncontent-length: ", number.format(answer.body.len())]);
+        if let Some(allow) = answer.allow {
+            put(&["\r\nallow: ", allow]);
+        }
+        if let Some(seconds) = answer.retry_after {
+            put(&["\r\nretry-after: ", number.format(seconds)]);
+        }
+        put(&[if keep_alive { "\r\n\r\n" } else { "\r\nconnection: close\r\n\r\n" }]);
+        out.extend_from_slice(&answer.body);
+        out.into()
+    }
+
+    fn date(&mut self, now: Time) -> &str {
+        if self.dated.is_none_or(|dated| now.since(dated) >= Duration::from_secs(1)) {
+            self.date = httpdate::fmt_http_date(SystemTime::now());
+            self.dated = Some(now);
+        }
+        &self.date
+    }
+}
+
+/// Says why a handshake is none, and what it takes.
+pub(crate) fn refused_upgrade(refusal: Refusal) -> Bytes {
+    let status = http::StatusCode::from_u16(refusal.status()).unwrap_or(http::StatusCode::BAD_REQUEST);
+    let mut head = format!("HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n");
+    for (name, value) in refusal.headers() {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let body = format!("{refusal}\n");
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into()
+}

@@ -1,0 +1,361 @@
+//! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
+
+use super::response::Answer;
+use crate::api::{self, ApiRequest};
+use crate::config::Dialect;
+use crate::listener::{Listener, NodeGuard, Peer, assign};
+use crate::node::Node;
+use crate::page;
+use crate::shard::socket::Socket;
+use crate::shard::tls::TlsSocket;
+use crate::shard::{Arrival, Upgraded};
+use crate::transport::websocket::handshake::{self, Upgrade};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::server::TlsStream;
+
+/// Streams of one HTTP/2 connection at once.
+const HTTP2_STREAMS: u32 = 64;
+/// What the service buffers of one connection.
+const BUFFER_MAX: usize = 64 * 1024;
+
+/// A socket of the service.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A socket with the bytes in front that were read before the service got it.
+struct Prefixed {
+    stream: Stream,
+    prefix: Bytes,
+}
+
+/// What the requests of one connection share.
+#[derive(Clone)]
+struct Caller {
+    node: Arc<Node>,
+    listener: Arc<Listener>,
+    peer: Arc<std::sync::Mutex<Peer>>,
+    tls: bool,
+}
+
+/// Takes a connection over from a shard.
+pub(crate) fn take_over(node: &Arc<Node>, arrival: Arrival) {
+    let Arrival { socket, peer, listener, guard, read, .. } = arrival;
+    let _inside = node.runtime.enter();
+    let stream = match socket {
+        Socket::Plain(stream) => TcpStream::from_std(stream.into()).map(Stream::Tcp),
+        Socket::Unix(stream) => UnixStream::from_std(stream.into()).map(Stream::Unix),
+        // Such a connection began here and came to the shard for an upgrade; it has asked for one and then for something else.
+        Socket::Tls(_) => return,
+    };
+    match stream {
+        Ok(stream) => serve_http1(node, stream, read, peer, listener, guard),
+        Err(error) => tracing::warn!(%error, "a socket could not be handed over"),
+    }
+}
+
+/// Serves HTTP/1.1, starting with what was read.
+pub(crate) fn serve_http1(node: &Arc<Node>, stream: Stream, read: Vec<u8>, peer: Peer, listener: Arc<Listener>, guard: NodeGuard) {
+    let tls = matches!(stream, Stream::Tls(_));
+    let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls };
+    let io = TokioIo::new(Prefixed { stream, prefix: read.into() });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(node.limits.idle_timeout).max_buf_size(BUFFER_MAX);
+    let mut drained = node.drained();
+    let guard = Arc::new(guard);
+    node.runtime.spawn(async move {
+        let held = Arc::clone(&guard);
+        let service = service_fn(move |request| respond(caller.clone(), Arc::clone(&held), request));
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = drained.wait_for(|drained| *drained) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+        drop(guard);
+    });
+}
+
+/// Serves HTTP/2.
+pub(crate) fn serve_http2(node: &Arc<Node>, stream: TlsStream<TcpStream>, peer: Peer, listener: Arc<Listener>, guard: NodeGuard) {
+    let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls: true };
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let patience = node.limits.idle_timeout;
+    builder.timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS).max_header_list_size(16 * 1024);
+    builder.keep_alive_interval(Some(patience)).keep_alive_timeout(node.limits.header_timeout);
+    let mut drained = node.drained();
+    let guard = Arc::new(guard);
+    node.runtime.spawn(async move {
+        let held = Arc::clone(&guard);
+        let service = service_fn(move |request| respond(caller.clone(), Arc::clone(&held), request));
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = drained.wait_for(|drained| *drained) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+        drop(guard);
+    });
+}
+
+async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if is_upgrade(request.headers()) && request.version() <= http::Version::HTTP_11 {
+        return Ok(upgrade(caller, guard, &mut request));
+    }
+    let path = request.uri().path().to_owned();
+    let Some(rest) = caller.listener.strip(&path) else { return Ok(not_found().into_response()) };
+    Ok(caller.route(rest, &path, request).await)
+}
+
+impl Caller {
+    /// Decides who answers; the order is that of the listener's dialects.
+    async fn route(&self, rest: &str, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let pusher = self.listener.speaks(&Dialect::Pusher);
+        let read_only = request.method() == Method::GET || request.method() == Method::HEAD;
+        match rest {
+            "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => crate::metrics::page(&self.node).into_response(),
+            "/health" if read_only => health().into_response(),
+            "/ready" if read_only => self.ready().into_response(),
+            _ if pusher && rest.starts_with("/app/") => upgrade_required().into_response(),
+            _ if pusher && (rest.starts_with("/apps/") || rest.starts_with("/users/")) => self.api(path, request).await.into_response(),
+            _ if self.listener.speaks(&Dialect::Console) => self.console(rest, request).await,
+            _ => not_found().into_response(),
+        }
+    }
+
+    fn ready(&self) -> Answer {
+        if self.node.is_ready() { Answer::text(200, &b"ready\n"[..]) } else { Answer::text(503, &b"draining\n"[..]) }
+    }
+
+    /// A request of the Pusher API, in the order of P-10.7: its path and method first, then its body.
+    async fn api(&self, path: &str, request: Request<Incoming>) -> Answer {
+        use tidings_dialect::pusher::api::{Refusal, route};
+        let method = request.method().as_str().to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        if let Err(refusal) = route(&method, self.listener.strip(path).unwrap_or(path)) {
+            return refusal.into();
+        }
+        let max = self.node.apps().iter().map(|handle| handle.app.limits.body_bytes).max().unwrap_or_default();
+        let body = match self.body(request, max).await {
+            Ok(body) => body,
+            Err(BodyFault::TooLarge) => return Refusal::body_too_large(max).into(),
+            Err(BodyFault::TooSlow) => return Answer::text(408, &b"The request took too long to arrive.\n"[..]),
+            Err(BodyFault::Broken) => return Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
+        };
+        if api::publishes(&method) && tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
+            return Answer::no_room();
+        }
+        api::answer(&self.node, &self.listener, &ApiRequest { method: &method, path, query: &query, body: &body })
+    }
+
+    async fn body(&self, request: Request<Incoming>, max: usize) -> Result<Bytes, BodyFault> {
+        if request.body().size_hint().lower() > max as u64 {
+            return Err(BodyFault::TooLarge);
+        }
+        let collected = tokio::time::timeout(self.node.limits.body_timeout, Limited::new(request.into_body(), max).collect());
+        match collected.await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(BodyFault::TooLarge),
+            Ok(Err(_)) => Err(BodyFault::Broken),
+            Err(_) => Err(BodyFault::TooSlow),
+        }
+    }
+
+    async fn console(&self, rest: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::POST {
+            return page::get(&self.node, &self.listener, self.tls, rest, request.method()).unwrap_or_else(|| not_found().into_response());
+        }
+        let from_page = request.headers().contains_key(page::HEADER);
+        let Ok(body) = self.body(request, page::BODY_MAX).await else {
+            return Answer::text(400, &b"The body is too large or did not arrive.\n"[..]).into_response();
+        };
+        if tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
+            return Answer::no_room().into_response();
+        }
+        page::post(&self.node, rest, from_page, &body).unwrap_or_else(not_found).into_response()
+    }
+}
+
+/// Why a body did not arrive.
+enum BodyFault {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+fn health() -> Answer {
+    Answer::text(200, &b"ok\n"[..])
+}
+
+fn not_found() -> Answer {
+    Answer::text(404, &b"There is nothing here.\n"[..])
+}
+
+/// P-2.1.
+fn upgrade_required() -> Answer {
+    Answer::text(426, &b"This is a WebSocket endpoint; connect to it with a Pusher client.\n"[..])
+}
+
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    let has = |name: HeaderName, token: &str| {
+        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+    };
+    has(header::CONNECTION, "upgrade") && has(header::UPGRADE, "websocket")
+}
+
+/// Brings a connection that asked for other things before to a shard.
+fn upgrade(caller: Caller, guard: Arc<NodeGuard>, request: &mut Request<Incoming>) -> Response<Full<Bytes>> {
+    let headers: Vec<_> =
+        request.headers().iter().map(|(name, value)| httparse::Header { name: name.as_str(), value: value.as_bytes() }).collect();
+    let minor = u8::from(request.version() == http::Version::HTTP_11);
+    let agreed = match Upgrade::check(request.method().as_str(), minor, &headers) {
+        Ok(agreed) => agreed,
+        Err(refusal) => {
+            let mut response = Answer::text(refusal.status(), format!("{refusal}\n")).into_response();
+            for (name, value) in refusal.headers() {
+                if let Ok(name) = HeaderName::try_from(*name) {
+                    response.headers_mut().append(name, HeaderValue::from_static(value));
+                }
+            }
+            return response;
+        }
+    };
+    let deflate = agreed.deflate.filter(|_| caller.node.compression);
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    let accept = HeaderValue::try_from(handshake::accept_key(agreed.key)).expect("base64 is a header value");
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(deflate) = deflate {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(deflate.answer()));
+    }
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let upgraded = Upgraded {
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        origin: text("origin"),
+        forwarded_proto: text("x-forwarded-proto"),
+        deflate,
+    };
+    let client = super::client_address(&caller.listener, caller.peer().address, text("x-forwarded-for").as_deref());
+    let on_upgrade = hyper::upgrade::on(request);
+    caller.node.runtime.clone().spawn(async move {
+        let Ok(io) = on_upgrade.await else { return };
+        if let Err(error) = caller.bring_to_shard(io, client, upgraded, guard) {
+            tracing::debug!(%error, "an upgraded connection was lost");
+        }
+    });
+    response
+}
+
+impl Caller {
+    fn peer(&self) -> std::sync::MutexGuard<'_, Peer> {
+        self.peer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn bring_to_shard(
+        &self,
+        io: hyper::upgrade::Upgraded,
+        client: Option<std::net::IpAddr>,
+        upgraded: Upgraded,
+        guard: Arc<NodeGuard>,
+    ) -> anyhow::Result<()> {
+        let parts = io.downcast::<TokioIo<Prefixed>>().map_err(|_| anyhow::anyhow!("the socket is not one of the service's"))?;
+        let Prefixed { stream, prefix } = parts.io.into_inner();
+        anyhow::ensure!(prefix.is_empty(), "what was read before is read first");
+        let socket = match stream {
+            Stream::Tcp(stream) => Socket::Plain(mio::net::TcpStream::from_std(stream.into_std()?)),
+            Stream::Unix(stream) => Socket::Unix(mio::net::UnixStream::from_std(stream.into_std()?)),
+            Stream::Tls(stream) => {
+                let (stream, tls) = stream.into_inner();
+                Socket::Tls(Box::new(TlsSocket::new(mio::net::TcpStream::from_std(stream.into_std()?), tls)))
+            }
+        };
+        let mut peer = std::mem::take(&mut *self.peer());
+        if client != peer.address {
+            peer.came_through_proxy(client, &self.node, &self.listener)?;
+        }
+        drop(guard);
+        let (listener, guard) = (Arc::clone(&self.listener), NodeGuard::new(&self.node));
+        // A copy: a slice would keep the service's whole buffer for the connection's life.
+        assign(&self.node, Arrival { socket, peer, listener, guard, read: parts.read_buf.to_vec(), upgraded: Some(upgraded) });
+        Ok(())
+    }
+}
+
+impl Answer {
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        if !self.content_type.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl AsyncRead for Prefixed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.prefix.is_empty() {
+            let len = self.prefix.len().min(buffer.remaining());
+            buffer.put_slice(&self.prefix.split_to(len));
+            return Poll::Ready(Ok(()));
+        }
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

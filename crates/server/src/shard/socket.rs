@@ -1,0 +1,103 @@
+//! A connection's socket: plain TCP, a unix socket, or TLS that the shard itself encrypts.
+
+use super::tls::TlsSocket;
+use mio::net::{TcpStream, UnixStream};
+use std::io::{self, IoSlice, Read, Write};
+
+/// What carries the bytes. Nothing here waits.
+pub(crate) enum Socket {
+    Plain(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<TlsSocket>),
+}
+
+impl Socket {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
+        }
+    }
+
+    /// Writes what the kernel takes at once.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+            Self::Tls(tls) => tls.write_vectored(slices),
+        }
+    }
+
+    /// Writes what encryption holds back. `WouldBlock` while the kernel has no room for all of it.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tls(tls) => tls.flush(),
+            Self::Plain(_) | Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Whether one read that gave fewer bytes than there was room for has emptied the socket.
+    pub(crate) fn short_read_is_last(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
+    /// Says that nothing more will be written; the peer can still be read.
+    pub(crate) fn finish(&mut self) {
+        let result = match self {
+            Self::Plain(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Tls(tls) => tls.finish(),
+        };
+        // It fails only where the peer is gone already.
+        let _ = result;
+    }
+
+    /// Has the kernel throw away what the peer does not take, and reset the connection, when the socket is dropped.
+    pub(crate) fn reset_on_close(&self) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(tls) => tls.stream(),
+            Self::Unix(_) => return,
+        };
+        let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+impl mio::event::Source for Socket {
+    fn register(&mut self, registry: &mio::Registry, token: mio::Token, interests: mio::Interest) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.register(registry, token, interests),
+            Self::Unix(stream) => stream.register(registry, token, interests),
+            Self::Tls(tls) => tls.stream_mut().register(registry, token, interests),
+        }
+    }
+
+    fn reregister(&mut self, registry: &mio::Registry, token: mio::Token, interests: mio::Interest) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.reregister(registry, token, interests),
+            Self::Unix(stream) => stream.reregister(registry, token, interests),
+            Self::Tls(tls) => tls.stream_mut().reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.deregister(registry),
+            Self::Unix(stream) => stream.deregister(registry),
+            Self::Tls(tls) => tls.stream_mut().deregister(registry),
+        }
+    }
+}
