@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `tidings`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidings_server::cli::main()
+}
