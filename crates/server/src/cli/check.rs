@@ -52,3 +52,26 @@ fn warnings(config: &Config, descriptors: Option<u64>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_names_the_file_and_hides_secrets() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.toml");
+        std::fs::write(&path, "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"n33dle\"\n").unwrap();
+        let (config, settings) = config::load_with_settings(Some(&path)).unwrap();
+        let (report, warnings) = (report(&config, &settings), warnings(&config, Some(100)));
+        assert!(
+            report.starts_with(&format!("# Values in effect: {}, and what the environment says.\n\n[[listeners]]\n", path.display())),
+            "{report}"
+        );
+        assert!(report.contains("\nevent_bytes = \"10 KiB\"\n"));
+        let lines: Vec<_> = warnings.lines().collect();
+        assert!(lines[0].starts_with("warning: ") && lines[0].contains("t.toml:4: apps[0].secret: is weak"), "{warnings}");
+        assert!(lines[1].contains("may open 100 descriptors"), "{warnings}");
+        assert!(!report.contains("n33dle") && !warnings.contains("n33dle"));
+    }
+}
