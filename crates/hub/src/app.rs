@@ -129,8 +129,8 @@ impl App {
     }
 }
 
-/// One endpoint for webhooks (P-12.8).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One endpoint for webhooks (P-12.8). Its query and the values of its headers may be secrets and never show in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// Where to post, http or https.
     pub url: String,
@@ -142,6 +142,18 @@ pub struct Webhook {
     pub channel_suffix: Option<String>,
     /// Further headers of the request.
     pub headers: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("url", &self.url.split('?').next().unwrap_or_default())
+            .field("events", &self.events)
+            .field("channel_prefix", &self.channel_prefix)
+            .field("channel_suffix", &self.channel_suffix)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// What may grow within an app. The defaults are those of P-18.

@@ -53,7 +53,7 @@ pub fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     let mut server = Server::start(config)?;
     for address in &server.addresses {
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(%address, version = crate::cli::VERSION, "listening");
     }
     let runtime = server.runtime.handle().clone();
     runtime.block_on(server.attend())?;

@@ -1,1 +1,146 @@
-//! To come.
+//! The command line: what was asked for, and who does it.
+
+mod check;
+mod welcome;
+
+use crate::config::{self, Broken};
+use crate::run;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Version and commit.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TIDINGS_COMMIT"), ")");
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings                               serve; without a configuration file on 127.0.0.1:6001 with an app made for this run
+  tidings --config /etc/tidings.toml    serve with this file
+  tidings check                         say what is wrong with the configuration, or show the values in effect
+  tidings check --reference             list every setting with its default
+  tidings completions bash              print completions for a shell
+
+Without --config the first of these files is read: ./tidings.toml, ~/.config/tidings/tidings.toml, /etc/tidings/tidings.toml.
+Variables stand above the file: TIDINGS__LIMITS__CONNECTIONS=5000, TIDINGS__APPS__0__SECRET_FILE=/run/secrets/tidings.
+SIGHUP reads file and variables again, SIGTERM stops in peace.";
+
+/// A realtime push server: Pusher Channels, for your own machine.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version = VERSION, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    source: Source,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug, Default)]
+struct Source {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; the same as no command at all.
+    Serve(Source),
+    /// Check the configuration and print the values in effect, without secrets.
+    Check(check::Check),
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// Does what the arguments of this process ask for. What goes wrong is told on standard error.
+#[must_use]
+pub fn main() -> ExitCode {
+    match perform(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "tidings: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        None => serve(&cli.source),
+        Some(Command::Serve(source)) => serve(&source),
+        Some(Command::Check(check)) => check.run(),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tidings", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn serve(source: &Source) -> anyhow::Result<ExitCode> {
+    let config = config::load(source.config.as_deref()).map_err(advise)?;
+    if let Some(text) = welcome::text(&config) {
+        print(&text)?;
+    }
+    run::serve(config)
+}
+
+/// Writes to standard output. A reader that has gone away, as `head` does, is no fault.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn advise(broken: Broken) -> anyhow::Error {
+    anyhow::anyhow!("{broken}\n`tidings check --reference` lists every setting")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("tidings").chain(arguments.split_whitespace()))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_serves() {
+        for (arguments, file) in [("", None), ("--config a.toml", Some("a.toml")), ("-c a.toml", Some("a.toml"))] {
+            let cli = parse(arguments).unwrap();
+            assert!(cli.command.is_none());
+            assert_eq!(cli.source.config, file.map(PathBuf::from));
+        }
+        let Ok(Cli { command: Some(Command::Serve(source)), .. }) = parse("serve --config a.toml") else { panic!("serve") };
+        assert_eq!(source.config, Some(PathBuf::from("a.toml")));
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for arguments in ["--confg a", "sreve", "--config", "completions", "completions basic", "--config a serve"] {
+            assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_tell() {
+        let help = parse("--help").unwrap_err().to_string();
+        for part in ["check", "completions", "--config <FILE>", "TIDINGS__LIMITS__CONNECTIONS", "Examples:"] {
+            assert!(help.contains(part), "{part} in {help}");
+        }
+        let version = parse("--version").unwrap_err().to_string();
+        assert_eq!(version, format!("tidings {} ({})\n", env!("CARGO_PKG_VERSION"), env!("TIDINGS_COMMIT")));
+    }
+}

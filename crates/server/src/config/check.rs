@@ -13,6 +13,8 @@ const SECRETS_KNOWN: [&str; 10] =
     ["app-secret", "app_secret", "secret", "my-secret", "your-secret", "changeme", "password", "12345678", "demo-secret", HIDDEN];
 /// What is shorter can be guessed from one signature.
 const SECRET_CHARS_MIN: usize = 8;
+/// Descriptors that are not for connections.
+const DESCRIPTORS_RESERVED: u64 = 64;
 /// Nobody reads more.
 const WARNINGS_MAX: usize = 50;
 
@@ -42,6 +44,16 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
         secrets(index, app, config, reader);
     }
     config.warnings = warnings(config, reader);
+}
+
+/// Says so if this process may not open a descriptor for every connection. `descriptors` is the hard limit, `None` for none:
+/// the soft one is raised at the start.
+#[must_use]
+pub fn descriptors_warning(config: &Config, descriptors: Option<u64>) -> Option<super::Problem> {
+    let needed = u64::from(config.limits.connections) + DESCRIPTORS_RESERVED;
+    let limit = descriptors.filter(|limit| *limit < needed)?;
+    let text = format!("this process may open {limit} descriptors, {needed} are needed; raise `ulimit -Hn` or systemd's LimitNOFILE");
+    Some(super::Problem { path: "limits.connections".to_owned(), place: None, text })
 }
 
 fn unique_ids(apps: &[App], reader: &mut Reader<'_>) {

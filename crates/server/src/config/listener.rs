@@ -64,7 +64,7 @@ pub enum Dialect {
     Pusher,
     /// The page at `/` for trying things out.
     Console,
-    /// `/metrics`, `/health` and `/ready`.
+    /// `/metrics`, on a listener of its own.
     Metrics,
 }
 
@@ -140,17 +140,25 @@ fn address(section: &mut Section<'_, '_>) -> Address {
     let directory = section.directory("address");
     let told = ("address", "", "An IP address and a port, or `unix:` and a path.");
     let read = section.text(told, ADDRESS, |text| parse_address(text, &directory), Address::to_string);
-    let mode = (section.text(("mode", "", "The permissions of a unix socket, octal."), MODE, parse_mode, |mode| format!("{mode:04o}")))
-        .unwrap_or(0o660);
     match read.unwrap_or(Address::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6001))) {
-        Address::Unix { path, .. } => Address::Unix { path, mode },
+        Address::Unix { path, .. } => Address::Unix { path, mode: mode(section) },
         tcp => {
             if has_mode {
                 section.problem("mode", "only a unix socket has permissions; remove it");
             }
+            if has_mode || section.describes() {
+                mode(section);
+            } else {
+                section.leave("mode");
+            }
             tcp
         }
     }
+}
+
+fn mode(section: &mut Section<'_, '_>) -> u32 {
+    let told = ("mode", "", "The permissions of a unix socket, octal.");
+    section.text(told, MODE, parse_mode, |mode| format!("{mode:04o}")).unwrap_or(0o660)
 }
 
 fn parse_address(text: &str, directory: &Path) -> Result<Address, String> {

@@ -17,6 +17,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use check::descriptors_warning;
 pub use file::{load, load_with_settings, reload, search_path};
 pub use listener::{Address, Dialect, Listener, Tls};
 pub use node::{Drain, Limits, Log, LogFormat, WebSocket, Webhooks};

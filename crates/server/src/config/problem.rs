@@ -70,11 +70,15 @@ impl Problems {
     }
 }
 
-/// At most 60 characters of `text`, printable, quoted: for problems.
-pub(super) fn quoted(text: &str) -> String {
-    let shown: String = text.chars().take(60).flat_map(char::escape_debug).collect();
+/// At most 60 characters of `text`, none of which can play tricks on a terminal.
+pub(super) fn printable(text: &str) -> String {
     let rest = if text.chars().nth(60).is_some() { "…" } else { "" };
-    format!("\"{shown}{rest}\"")
+    text.chars().take(60).flat_map(|c| c.escape_debug()).chain(rest.chars()).collect()
+}
+
+/// As [`printable`], in quotes: for problems.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text))
 }
 
 /// The candidate most like `wrong`, if any is like it.

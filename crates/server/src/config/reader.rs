@@ -1,7 +1,7 @@
 //! Reads settings out of the tree, one call per setting. Every call also leaves a [`Setting`] behind, and from those come the
 //! reference, the effective values and the places in problems: a setting is told of once, where it is read.
 
-use super::problem::{Problem, Problems, nearest, quoted};
+use super::problem::{Problem, Problems, nearest, printable, quoted};
 use super::tree::{Item, Origin, Table, Value};
 use super::units::{self, Rate};
 use super::{Surroundings, reference};
@@ -79,8 +79,9 @@ impl<'s> Reader<'s> {
 
     /// A problem or a warning about the setting or the section at `path`.
     pub(super) fn about(&self, path: &str, text: impl Into<String>) -> Problem {
-        let section = path.rsplit_once('.').map_or("", |(section, _)| section);
-        let place = [path, section].into_iter().find_map(|path| self.places.get(path).cloned().flatten());
+        // What is missing has no place of its own: its section has one.
+        let mut above = std::iter::successors(Some(path), |path| path.rsplit_once('.').map(|(section, _)| section));
+        let place = above.find_map(|path| self.places.get(path).cloned().flatten());
         Problem { path: path.to_owned(), place, text: text.into() }
     }
 
@@ -111,11 +112,6 @@ pub(super) struct Section<'r, 's> {
 }
 
 impl<'s> Section<'_, 's> {
-    /// Where this section stands.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     pub(super) fn surroundings(&self) -> &'s Surroundings<'s> {
         self.reader.surroundings
     }
@@ -127,9 +123,19 @@ impl<'s> Section<'_, 's> {
 
     /// Notes a problem of the setting `name`, or of this section if `name` is empty.
     pub(super) fn problem(&mut self, name: &str, text: impl Into<String>) {
-        if !self.reader.describes {
-            self.reader.problem(&join(&self.path, name), text);
+        if self.reader.describes {
+            return;
         }
+        let mut problem = self.reader.about(&join(&self.path, name), text);
+        if let Some(unread) = self.items.get(name) {
+            problem.place = Some(unread.origin.to_string());
+        }
+        self.reader.problems.add(problem);
+    }
+
+    /// Whether only the reference is wanted.
+    pub(super) fn describes(&self) -> bool {
+        self.reader.describes
     }
 
     /// Makes `name` known without reading it.
@@ -322,7 +328,7 @@ impl<'s> Section<'_, 's> {
             self.reader.note(setting(&section, &name, text_toml(HIDDEN), Some(item.origin.to_string())));
             match text_of(&item.value).and_then(|text| check(&name, text).map(|()| text.to_owned())) {
                 Ok(text) => pairs.push((name, text)),
-                Err(text) => self.reader.problem(&join(&section, &name), text),
+                Err(text) => self.reader.problem(&join(&section, &printable(&name)), text),
             }
         }
         pairs
@@ -396,7 +402,11 @@ impl<'s> Section<'_, 's> {
         self.known.push(name);
         let item = self.items.remove(name)?;
         match item.value {
-            Value::Table(items) => Some(items),
+            Value::Table(items) => {
+                let place = (item.origin != Origin::Default).then(|| item.origin.to_string());
+                self.reader.places.insert(join(&self.path, name), place);
+                Some(items)
+            }
             other => {
                 let problem =
                     Problem { path: join(&self.path, name), place: Some(item.origin.to_string()), text: expected("a table", &other) };
@@ -433,7 +443,7 @@ impl<'s> Section<'_, 's> {
 
     fn finish(self) {
         for (name, item) in self.items {
-            let path = join(&self.path, &name);
+            let path = join(&self.path, &printable(&name));
             let text = match (nearest(&name, self.known.iter().copied()), reference::homes(&name).as_slice()) {
                 (Some(near), _) => match &item.origin {
                     Origin::Variable(_) => format!("there is no such setting; did you mean {}?", variable(&join(&self.path, near))),
