@@ -1,1 +1,22 @@
-//! client
+//! A client for Pusher-compatible servers: a connection that subscribes, signs and comes back by itself, and a publisher.
+//! It shares the codec and the signatures with the server.
+#![warn(missing_docs)]
+
+mod connection;
+mod dial;
+mod error;
+mod link;
+mod notice;
+mod options;
+mod publisher;
+mod retry;
+mod subscription;
+mod wire;
+
+pub use connection::Connection;
+pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, PublishError, SubscribeError};
+pub use notice::{Event, Notice};
+pub use options::{Options, Reconnect, ServerUrl, Tls};
+pub use publisher::{Answer, Publication, Publisher};
+pub use subscription::Subscription;
+pub use tidings_hub::{AppId, BadName, ChannelName, Key, Member};

@@ -1,6 +1,10 @@
 //! The command line: what was asked for, and who does it.
 
 mod check;
+mod output;
+mod publish;
+mod subscribe;
+mod target;
 mod welcome;
 
 use crate::config::{self, Broken};
@@ -20,6 +24,8 @@ Examples:
   tidings --config /etc/tidings.toml    serve with this file
   tidings check                         say what is wrong with the configuration, or show the values in effect
   tidings check --reference             list every setting with its default
+  tidings subscribe news                print the events of a channel
+  tidings publish news hello '{"n":1}'  publish one
   tidings completions bash              print completions for a shell
 
 Without --config the first of these files is read: ./tidings.toml, ~/.config/tidings/tidings.toml, /etc/tidings/tidings.toml.
@@ -50,6 +56,10 @@ enum Command {
     Serve(Source),
     /// Check the configuration and print the values in effect, without secrets.
     Check(check::Check),
+    /// Publish one event on any Pusher-compatible server.
+    Publish(publish::Publish),
+    /// Print the events of channels of any Pusher-compatible server.
+    Subscribe(subscribe::Subscribe),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -74,6 +84,8 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         None => serve(&cli.source),
         Some(Command::Serve(source)) => serve(&source),
         Some(Command::Check(check)) => check.run(),
+        Some(Command::Publish(publish)) => wait(publish.run()),
+        Some(Command::Subscribe(subscribe)) => wait(subscribe.run()),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidings", &mut script);
@@ -88,6 +100,13 @@ fn serve(source: &Source) -> anyhow::Result<ExitCode> {
         print(&text)?;
     }
     run::serve(config)
+}
+
+/// Runs a command that waits for a server.
+fn wait(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    // It fails only if a provider is installed already, which serves as well.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
 }
 
 /// Writes to standard output. A reader that has gone away, as `head` does, is no fault.

@@ -358,7 +358,9 @@ pub fn decode_server(message: &str) -> Result<ServerMessage<'_>, DecodeError> {
         }
         _ => {}
     }
-    let fields = data.and_then(object).and_then(|json| serde_json::from_str(&json).ok());
+    // Some servers leave out data that is empty (P-21.3).
+    let json = data.map_or(Some(Cow::Borrowed("{}")), object);
+    let fields = json.and_then(|json| serde_json::from_str(&json).ok());
     fields.and_then(|fields| known(&event, channel, fields)).ok_or_else(|| unusable(event))
 }
 

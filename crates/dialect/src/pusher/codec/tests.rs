@@ -235,6 +235,10 @@ fn clients_read_data_as_text_or_as_value() {
         (r#"{"event":"pusher:pong"}"#, Some(ServerMessage::Pong)),
         (r#"{"event":"e","channel":"a"}"#, None),
         (r#"{"event":"pusher:new_thing","data":"{}"}"#, None),
+        (
+            r#"{"event":"pusher_internal:subscription_succeeded","channel":"a"}"#,
+            Some(ServerMessage::SubscriptionSucceeded { channel: "a".into(), members: None }),
+        ),
         (r#"{"event":"pusher:connection_established","data":"{}"}"#, None),
         ("[]", None),
     ] {
