@@ -67,7 +67,7 @@ impl Hub {
 
     /// What those outside are told.
     #[must_use]
-    pub fn facts(&self) -> &FactQueue {
+    pub fn facts(&self) -> &Arc<FactQueue> {
         &self.shared.facts
     }
 

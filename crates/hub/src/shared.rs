@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(crate) struct Shared {
     pub(crate) epoch: u64,
     pub(crate) inboxes: Vec<Arc<Inbox>>,
-    pub(crate) facts: FactQueue,
+    pub(crate) facts: Arc<FactQueue>,
     pub(crate) budget: Arc<Budget>,
     /// The highest serial that any channel that is gone has reached: a new one begins above it.
     serials: AtomicU64,
@@ -37,7 +37,7 @@ pub(crate) enum Due {
 
 impl Shared {
     pub(crate) fn new(epoch: u64, inboxes: Vec<Arc<Inbox>>, facts_max: usize, budget: Arc<Budget>) -> Self {
-        let facts = FactQueue::new(facts_max);
+        let facts = Arc::new(FactQueue::new(facts_max));
         let (serials, channels) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { epoch, inboxes, facts, budget, serials, channels, timers: Mutex::default() }
     }

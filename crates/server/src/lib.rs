@@ -2,11 +2,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod run;
 
 mod api;
 mod connection;
-mod deliver;
 mod http;
 mod listener;
 mod metrics;
