@@ -64,12 +64,14 @@ pub struct FactQueue {
 }
 
 impl FactQueue {
-    pub(crate) fn new(max: usize) -> Self {
+    /// An empty queue for `max` facts.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
         Self { queue: Mutex::default(), max, dropped: AtomicU64::new(0), arrived: Notify::new() }
     }
 
-    /// Called under the lock of the fact's channel, which gives the order.
-    pub(crate) fn push(&self, fact: Fact) {
+    /// Appends; the hub calls it under the lock of the fact's channel, which gives the order.
+    pub fn push(&self, fact: Fact) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.len() >= self.max {
             queue.pop_front();

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod run;
 
 mod address;

@@ -3,11 +3,12 @@
 use crate::address::{AddressLimits, Addresses};
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::deliver::Counters;
 use crate::shard::{Command, ShardHandle};
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tidings_dialect::action::{End, Join, SignIn};
 use tidings_hub::{App, AppId, Channel, Channels, Hub, Joined, Publish, Refused, SocketId, Time, Watched};
@@ -26,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) connections: AtomicUsize,
     /// Where what waits for others runs.
     pub(crate) runtime: Handle,
+    /// What webhooks have counted, once they run.
+    delivery: OnceLock<Arc<Counters>>,
     apps: ArcSwap<Apps>,
     /// The server will stop: whoever balances load should look elsewhere.
     leaving: AtomicBool,
@@ -85,6 +88,7 @@ impl Node {
             limits: config.limits.clone(),
             compression: config.websocket.compression,
             connections: AtomicUsize::new(0),
+            delivery: OnceLock::new(),
             apps: ArcSwap::default(),
             leaving: AtomicBool::new(false),
             draining: watch::Sender::new(false),
@@ -92,6 +96,16 @@ impl Node {
             crowded: AtomicBool::new(false),
             room: Notify::new(),
         }
+    }
+
+    /// Webhooks run, and count here.
+    pub(crate) fn set_delivery_counters(&self, counters: Arc<Counters>) {
+        let _ = self.delivery.set(counters);
+    }
+
+    /// What webhooks have counted.
+    pub(crate) fn delivery(&self) -> Option<&Counters> {
+        self.delivery.get().map(|counters| &**counters)
     }
 
     /// The apps as they are now.

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat, difference};
+use crate::deliver::Deliver;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
 use crate::node::Node;
 use crate::shard::{self, Command, FIRST_LISTENER, Seed};
@@ -38,6 +39,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     listeners: Vec<Arc<Listener>>,
     addresses: Vec<String>,
+    deliver: Option<Deliver>,
     fell: mpsc::UnboundedReceiver<String>,
     config: Config,
 }
@@ -123,7 +125,11 @@ impl Server {
             threads.push(spawn(&format!("tidings-shard-{number}"), &tell_fall, move || shard.run())?);
         }
         runtime.spawn(run_timers(Arc::clone(&node)));
-        Ok(Self { node, runtime, threads, listeners, addresses, fell, config })
+        let apps = Arc::clone(&node);
+        let app = move |id: &_| apps.apps().by_id(id).map(|handle| Arc::clone(&handle.app));
+        let deliver = Deliver::start(runtime.handle(), Arc::clone(node.hub.facts()), app, config.webhooks.clone());
+        node.set_delivery_counters(Arc::clone(deliver.counters()));
+        Ok(Self { node, runtime, threads, listeners, addresses, deliver: Some(deliver), fell, config })
     }
 
     /// Where it listens, with the ports that the kernel chose.
@@ -177,6 +183,9 @@ impl Server {
             tracing::warn!(%setting, "changed, and holds from the next start on");
         }
         self.node.set_apps(&shared(&config.apps));
+        if let Some(deliver) = &self.deliver {
+            deliver.reloaded();
+        }
         tracing::info!(
             added = changes.apps_added.len(),
             removed = changes.apps_removed.len(),
@@ -198,7 +207,7 @@ impl Server {
     }
 
     /// Closes all connections, evenly over the time configured.
-    async fn drain(&self) {
+    async fn drain(&mut self) {
         let drain = &self.config.drain;
         self.node.announce_draining();
         tracing::info!("draining");
@@ -212,6 +221,12 @@ impl Server {
         };
         if tokio::time::timeout(drain.drain + DRAIN_REST, gone).await.is_err() {
             tracing::warn!(connections = self.node.connections.load(Ordering::Relaxed), "connections did not close in time");
+        }
+        if let Some(deliver) = self.deliver.take() {
+            let left = deliver.shutdown(self.config.drain.webhooks).await;
+            if left.undelivered > 0 {
+                tracing::warn!(events = left.undelivered, "webhooks were not delivered in time and are lost");
+            }
         }
     }
 

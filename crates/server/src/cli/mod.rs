@@ -25,7 +25,7 @@ Examples:
   tidings check                         say what is wrong with the configuration, or show the values in effect
   tidings check --reference             list every setting with its default
   tidings subscribe news                print the events of a channel
-  tidings publish news hello '{"n":1}'  publish one
+  tidings publish news hello hi          publish one
   tidings completions bash              print completions for a shell
 
 Without --config the first of these files is read: ./tidings.toml, ~/.config/tidings/tidings.toml, /etc/tidings/tidings.toml.
