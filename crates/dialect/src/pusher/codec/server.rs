@@ -223,20 +223,23 @@ const PONG: &[u8] = br#"{"event":"pusher:pong","data":"{}"}"#;
 fn frame(event: &str, channel: Option<&str>, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let mut data = Vec::with_capacity(128);
     write(&mut data);
-    start(event, channel, data.len(), out);
+    start(event, channel, data.len() + data.len() / 4 + 3, out);
     write_quoted(&data, out);
     out.push(b'}');
 }
 
 /// A protocol event with nothing to say beside its channel.
 fn empty(event: &str, channel: &str, out: &mut Vec<u8>) {
-    start(event, Some(channel), 4, out);
-    out.extend_from_slice(br#""{}"}"#);
+    let rest = br#""{}"}"#;
+    start(event, Some(channel), rest.len(), out);
+    out.extend_from_slice(rest);
 }
 
-/// All that precedes the data, whose length helps to allocate once.
-fn start(event: &str, channel: Option<&str>, data: usize, out: &mut Vec<u8>) {
-    out.reserve(40 + event.len() + channel.map_or(0, str::len) + data + data / 4);
+/// All that precedes the data, with room for the `rest` that follows. The room is exact where nothing is escaped, for `Bytes` take over
+/// a full buffer as it is.
+fn start(event: &str, channel: Option<&str>, rest: usize, out: &mut Vec<u8>) {
+    let punctuation = r#"{"event":"","data":"#.len();
+    out.reserve(punctuation + event.len() + channel.map_or(0, |channel| r#","channel":"""#.len() + channel.len()) + rest);
     out.extend_from_slice(br#"{"event":""#);
     // Only ever called with names that need no escape.
     out.extend_from_slice(event.as_bytes());

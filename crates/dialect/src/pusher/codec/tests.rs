@@ -126,6 +126,14 @@ fn replies_have_the_frames_of_the_table() {
     }
 }
 
+/// A confirmation is one buffer, made once and full.
+#[test]
+fn a_confirmation_is_made_in_one_piece() {
+    let mut out = Vec::new();
+    ServerMessage::SubscriptionSucceeded { channel: "my-channel".into(), members: None }.encode_into(&mut out);
+    assert_eq!(out.capacity(), out.len());
+}
+
 /// Which refusal a message gets, or none.
 fn refusal(message: &str) -> Option<&'static str> {
     match decode_client(message).err()? {

@@ -75,7 +75,7 @@ fn only_the_peer_moves_the_deadline() {
 #[test]
 fn a_client_event_names_its_sender() {
     for (channel, user_id, expected) in
-        [("presence-a", Some("u1"), Some("u1")), ("private-a", None, None), ("private-encrypted-a", None, None)]
+        [("presence-a", Some("u1"), Some("u1")), ("private-a", Some("u1"), None), ("private-encrypted-a", None, None)]
     {
         let mut session = session(App { client_events: true, ..app() });
         let frame = format!(r#"{{"event":"client-x","channel":"{channel}","data":{{ "a": 1 }},"user_id":"forged"}}"#);
