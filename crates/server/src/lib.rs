@@ -2,7 +2,6 @@
 
 pub mod cli;
 pub mod config;
-pub mod deliver;
 pub mod run;
 
 mod address;
