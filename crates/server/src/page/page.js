@@ -54,7 +54,7 @@ function environment({ key, app_id: id, host, port, tls, path_prefix: prefix }) 
     "BROADCAST_CONNECTION=pusher",
     `PUSHER_APP_ID=${id}`,
     `PUSHER_APP_KEY=${key}`,
-    "PUSHER_APP_SECRET=the secret of this app",
+    'PUSHER_APP_SECRET="the secret of this app"',
     `PUSHER_HOST=${host}`,
     `PUSHER_PORT=${port}`,
     `PUSHER_SCHEME=${tls ? "https" : "http"}`,
