@@ -98,6 +98,13 @@ test('the page allows no scripts but its own, and no publish without its header'
   assert.ok(forged.status >= 400 && forged.status < 500, String(forged.status));
 });
 
+test('the page carries pusher-js as its authors released it, with their licence', async () => {
+  for (const [path, file] of [['pusher.min.js', 'dist/web/pusher.min.js'], ['pusher.LICENCE.txt', 'LICENCE']]) {
+    const served = Buffer.from(await (await fetch(`${server.url}/page/vendor/${path}`)).arrayBuffer());
+    assert.ok(served.equals(await readFile(new URL(`node_modules/pusher-js/${file}`, import.meta.url))), path);
+  }
+});
+
 test('P-20.1 P-2.10 P-6.6: pusher-js on a page of another origin', async (t) => {
   const library = await readFile(new URL('node_modules/pusher-js/dist/web/pusher.min.js', import.meta.url));
   const endpoint = await authEndpoint(t, api, { member: () => ({ user_id: 'browser' }) });

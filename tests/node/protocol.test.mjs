@@ -25,7 +25,7 @@ async function nullError(raw, message) {
   return error.data.message;
 }
 
-test('P-3.3 P-8.2 P-3.10: what is no message gets an error with code null', async (t) => {
+test('P-3.3 P-8.2 P-3.10 P-17.1: what is no message gets an error with code null', async (t) => {
   const raw = await open(t);
   const broken = [
     'not json', '[]', '"text"', '{}', '{"event":1}', '{"event":"unknown"}', '{"event":"pusher:nonsense","data":{}}',
@@ -144,7 +144,7 @@ test('P-7.3 P-7.4 P-7.7: new user_info of a member is for later joiners, without
   assert.equal(one.messages().filter((event) => event.event === 'pusher_internal:member_added').length, 1);
 });
 
-test('P-7.5: without channel_data a presence channel takes the signed-in user', async (t) => {
+test('P-7.5 P-15.4: without channel_data a presence channel takes the signed-in user', async (t) => {
   const raw = await open(t);
   await raw.signin({ id: 'me', user_info: { name: 'Me' } });
   const { presence } = JSON.parse((await raw.subscribe('presence-signed-in')).data);
@@ -270,4 +270,71 @@ test('P-1.1: apps share nothing, not even a channel of the same name', async (t)
   assert.equal((await mine.message('e')).data, 'for mine');
   const crossed = await request(two, 'POST', `/apps/${two.apps[1].id}/events`, { app: two.apps[0], body: { name: 'e', data: 'x', channels: ['same'] } });
   assert.equal(crossed.status, 401);
+});
+
+test('P-2.2: parameters that nobody knows are ignored', async () => {
+  const raw = await RawSocket.open(server, server.path('flash=false&n=1&version=&protocol=7&t=5&client=&x=%ff%00&protocol-x=1'));
+  raw.end();
+});
+
+test('P-3.6 P-3.11 P-5.1: on a public channel auth is ignored, and no name of the client libraries is ever sent', async (t) => {
+  const raw = await open(t);
+  raw.send({ event: 'pusher:subscribe', data: { channel: 'ignores-auth', auth: 'nonsense', channel_data: '{"user_id":5}' } });
+  await raw.message('pusher_internal:subscription_succeeded');
+  await raw.subscribe('presence-names', '{"user_id":"n"}');
+  raw.send({ event: 'pusher:unsubscribe', data: { channel: 'ignores-auth', more: 1 } });
+  await raw.signin({ id: 'names' });
+  await raw.settled();
+  const internal = ['pusher:subscription_succeeded', 'pusher:subscription_count', 'pusher:member_added', 'pusher:member_removed', 'pusher:signin_error'];
+  assert.deepEqual(raw.messages().filter((one) => internal.includes(one.event)), []);
+});
+
+test('P-4.2 P-4.3: the prefix decides what a channel asks for', async (t) => {
+  const raw = await open(t);
+  for (const channel of ['privateroom', 'presenceroom', 'Private-room', 'x-private-room', 'encrypted-room', 'cachet']) await raw.subscribe(channel);
+  for (const channel of ['private-', 'private-encrypted-x', 'private-cache-x', 'presence-x', 'presence-cache-x']) {
+    raw.send({ event: 'pusher:subscribe', data: { channel } });
+    assert.equal((await raw.message('pusher:subscription_error')).data.status, 401, channel);
+  }
+  for (const channel of ['cache-x', 'private-cache-x', 'private-encrypted-cache-x']) {
+    await raw.subscribe(channel);
+    await raw.message('pusher:cache_miss', (one) => one.channel === channel);
+  }
+  await raw.subscribe('presence-cache-x', '{"user_id":"u"}');
+  await raw.message('pusher:cache_miss', (one) => one.channel === 'presence-cache-x');
+});
+
+test('P-9.4 P-9.6: an encrypted channel takes client events and anything as its data', async (t) => {
+  const [sender, reader] = [await open(t), await open(t)];
+  for (const one of [sender, reader]) await one.subscribe('private-encrypted-talk');
+  sender.send({ event: 'client-x', channel: 'private-encrypted-talk', data: 'sealed' });
+  assert.deepEqual(await reader.message('client-x'), { event: 'client-x', channel: 'private-encrypted-talk', data: 'sealed' });
+  await api.post({ path: '/events', body: { name: 'odd', data: ' {"nonce" : "?"} ', channels: ['private-encrypted-talk'] } });
+  assert.equal((await reader.message('odd')).data, ' {"nonce" : "?"} ');
+  await assert.rejects(api.post({ path: '/events', body: { name: 'e', data: 'x'.repeat(10_241), channels: ['private-encrypted-talk'] } }), (error) => error.status === 413);
+});
+
+test('P-13.2 P-18.13 P-18.20: a cached event lives as long as the app says', async (t) => {
+  const to = await startServer(t, { app: newApp({ limits: { cache_ttl: '1 s' } }) });
+  await to.api().trigger('cache-short', 'e', 'd');
+  const fresh = await open(t, to);
+  await fresh.subscribe('cache-short');
+  await fresh.message('e');
+  const path = `/apps/${to.app.id}/channels/cache-short`;
+  const end = Date.now() + 15_000;
+  while (JSON.parse((await request(to, 'GET', path, { params: { info: 'cache' } })).text).cache !== null) assert.ok(Date.now() < end, 'the event outlived its second');
+  const late = await open(t, to);
+  await late.subscribe('cache-short');
+  await late.message('pusher:cache_miss');
+});
+
+test('P-14.3 P-18.16: above a hundred subscribers counts are collected', async (t) => {
+  const watcher = await open(t);
+  await watcher.subscribe('crowd');
+  for (let n = 2; n <= 110; n++) await (await open(t)).subscribe('crowd');
+  const count = async (n) => watcher.message('pusher_internal:subscription_count', (one) => one.data === `{"subscription_count":${n}}`);
+  await count(100);
+  await count(110);
+  const above = watcher.messages().filter((one) => one.event.endsWith('count')).map((one) => JSON.parse(one.data).subscription_count).filter((n) => n > 100);
+  assert.ok(above.length <= 3, `collected counts: ${above}`);
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import Pusher from 'pusher';
 import { cleanup } from './support/cleanup.mjs';
-import { webhookReceiver } from './support/http_peer.mjs';
+import { silentReceiver, webhookReceiver } from './support/http_peer.mjs';
 import { RawSocket } from './support/raw_socket.mjs';
 import { newApp, startServer } from './support/server.mjs';
 import { webhookSigned } from './support/sign.mjs';
@@ -153,7 +153,7 @@ async function hooked(t, status, settings = {}) {
   return { receiver, server: await startServer(t, { app }) };
 }
 
-test('P-12.1 P-12.2 P-12.3 P-12.4: webhooks are signed as the library expects and tell what happened', async (t) => {
+test('P-12.1 P-12.2 P-12.3 P-12.4 P-8.6: webhooks are signed as the library expects and tell what happened', async (t) => {
   const { receiver, server: to } = await hooked(t);
   const [one, two] = [await open(t, to), await open(t, to)];
   await one.subscribe('presence-hook', '{"user_id":"u"}');
@@ -193,7 +193,7 @@ test('P-12.6: a refused webhook is sent again, unchanged, until it is taken', as
   assert.deepEqual(JSON.parse(second.body).events[0], { name: 'channel_occupied', channel: 'retried' });
 });
 
-test('P-12.7: a channel that is occupied again within the grace tells nothing', async (t) => {
+test('P-12.7 P-18.15: a channel that is occupied again within the grace tells nothing', async (t) => {
   const { receiver, server: to } = await hooked(t, undefined, { events: ['channel_occupied', 'channel_vacated'] });
   const reader = await open(t, to);
   await reader.subscribe('grace');
@@ -220,4 +220,28 @@ test('P-12.5: without batching each event comes alone', async (t) => {
   const reader = await open(t, to);
   for (const channel of ['a1', 'a2', 'a3']) await reader.subscribe(channel);
   for (let n = 0; n < 3; n++) assert.equal(JSON.parse((await receiver.requests.next()).body).events.length, 1);
+});
+
+test('P-12.9: a channel that stays empty tells one cache_miss, however many subscribe', async (t) => {
+  const { receiver, server: to } = await hooked(t, undefined, { events: ['cache_miss'] });
+  const readers = await Promise.all(Array.from({ length: 5 }, () => open(t, to)));
+  for (const reader of readers) {
+    await reader.subscribe('cache-shared');
+    await reader.message('pusher:cache_miss');
+  }
+  await readers[0].subscribe('cache-fence');
+  await receiver.events.next((one) => one.channel === 'cache-fence');
+  assert.deepEqual(receiver.events.all.map((one) => one.channel), ['cache-shared', 'cache-fence']);
+});
+
+test('P-12.10: an endpoint that never answers delays no event', async (t) => {
+  const silent = await silentReceiver(t);
+  const app = newApp({ client_events: true, webhook_private_targets: true, webhooks: [{ url: silent.url }] });
+  const to = await startServer(t, { app });
+  const [one, two] = [await open(t, to), await open(t, to)];
+  await one.subscribe('private-quick');
+  await two.subscribe('private-quick');
+  await silent.asked;
+  for (let n = 0; n < 10; n++) one.send({ event: 'client-n', channel: 'private-quick', data: n });
+  for (let n = 0; n < 10; n++) assert.equal((await two.message('client-n')).data, String(n));
 });

@@ -11,6 +11,6 @@ mod http;
 mod listener;
 mod metrics;
 mod node;
-mod page;
+pub mod page;
 mod shard;
 pub mod transport;

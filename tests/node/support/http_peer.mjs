@@ -32,6 +32,13 @@ export async function webhookReceiver(t, status = () => 200) {
   return { url: `${url}/hooks`, requests, events };
 }
 
+/** Takes requests and never answers; `asked` resolves with the first. */
+export async function silentReceiver(t) {
+  const asked = new Inbox('requests without an answer');
+  const url = await listen(t, (request) => asked.push(request.url));
+  return { url: `${url}/silent`, asked: asked.next() };
+}
+
 /**
  * Authorises channels and users with the library of the field. `member(channel)` gives presence data, `user` the signed-in
  * user, `refuse(channel)` says whom to answer 403. `forms` holds what the clients posted.

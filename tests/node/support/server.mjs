@@ -21,10 +21,10 @@ export function newApp(settings = {}) {
 
 /**
  * Starts a server and stops it when the test or suite `t` is over. `app` or `apps` give the apps, `listener` further keys of
- * the listener, `settings` further top-level tables, `port` a port that a former server has given back.
+ * the listener, `listeners` further listeners, `settings` further top-level tables.
  */
 export async function startServer(t, options = {}) {
-  const server = new Server(options.port ?? (await freePort()), options);
+  const server = new Server(await freePort(), options);
   cleanup(t, () => server.stop());
   await server.start();
   return server;
@@ -33,13 +33,13 @@ export async function startServer(t, options = {}) {
 class Server {
   log = '';
 
-  constructor(port, { app, apps, listener = {}, settings = {} }) {
+  constructor(port, { app, apps, listener = {}, listeners = [], settings = {} }) {
     this.port = port;
     this.host = HOST;
     this.url = `http://${HOST}:${port}`;
     this.apps = apps ?? [app ?? newApp({ client_events: true })];
     this.app = this.apps[0];
-    this.listeners = [{ address: `${HOST}:${port}`, dialects: ['pusher'], ...listener }];
+    this.listeners = [{ address: `${HOST}:${port}`, dialects: ['pusher'], ...listener }, ...listeners];
     this.settings = settings;
   }
 

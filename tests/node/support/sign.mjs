@@ -23,11 +23,11 @@ export function signedQuery(app, method, path, { params = {}, body = '', timesta
   return { ...pairs, auth_signature: hmac(app.secret, text) };
 }
 
-/** Sends a signed API request with `fetch`; `spoil` may change the query after signing. */
-export async function request(server, method, path, { params, body, timestamp, app = server.app, spoil = (query) => query } = {}) {
+/** Sends a signed API request with `fetch`; `spoil` may change the query after signing, `wire` is the path to send if it is not the signed one. */
+export async function request(server, method, path, { params, body, timestamp, app = server.app, spoil = (query) => query, wire = path } = {}) {
   const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const query = new URLSearchParams(spoil(signedQuery(app, method, path, { params, body: text, timestamp })));
-  const answer = await fetch(`${server.url}${path}?${query}`, {
+  const answer = await fetch(`${server.url}${wire}?${query}`, {
     method,
     body: text.length > 0 ? text : undefined,
     headers: text.length > 0 ? { 'content-type': 'application/json' } : {},
