@@ -16,7 +16,7 @@ mod http;
 mod listener;
 mod metrics;
 mod node;
-mod page;
+pub mod page;
 mod shard;
 mod tls;
 pub mod transport;
