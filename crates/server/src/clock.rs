@@ -17,11 +17,6 @@ impl Clock {
     pub(crate) fn now(self) -> Time {
         Time::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
-
-    /// The moment `time` as the runtime's timers name it.
-    pub(crate) fn instant(self, time: Time) -> Instant {
-        self.start + time.since(Time::ZERO)
-    }
 }
 
 /// The calendar's time now.

@@ -112,6 +112,9 @@ pub(crate) struct Closing {
     answered: bool,
     /// The peer takes nothing: what it was owed is thrown away with the socket.
     reset: bool,
+    /// Once all is sent the peer is shown the end, and may go on talking for a moment: if the socket went at once while it does,
+    /// the reset would take the answer with it.
+    show_end: bool,
 }
 
 /// A place among the connections of an app.
@@ -190,11 +193,15 @@ impl Connection {
     }
 
     /// What to do once nothing is owed, or something was heard.
-    pub(crate) fn after_flush(&self, core: &Core) -> Verdict {
-        match &self.stage {
-            Stage::Closing(closing) if closing.answered && core.outgoing.owed(self.slot) == 0 => Verdict::Drop,
-            _ => Verdict::Keep,
+    pub(crate) fn after_flush(&mut self, core: &Core) -> Verdict {
+        let Stage::Closing(closing) = &mut self.stage else { return Verdict::Keep };
+        if core.outgoing.owed(self.slot) > 0 {
+            return Verdict::Keep;
         }
+        if std::mem::take(&mut closing.show_end) {
+            self.socket.finish();
+        }
+        if closing.answered { Verdict::Drop } else { Verdict::Keep }
     }
 
     fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
@@ -328,7 +335,7 @@ impl Connection {
     /// Leaves all channels at once. What is owed still goes out.
     fn end_session(&mut self, answered: bool, core: &mut Core) {
         let until = core.now + core.node.limits.close_wait;
-        let closing = Closing { decoder: Decoder::default(), until, answered, reset: false };
+        let closing = Closing { decoder: Decoder::default(), until, answered, reset: false, show_end: false };
         if let Stage::WebSocket(websocket) = std::mem::replace(&mut self.stage, Stage::Closing(Box::new(closing))) {
             websocket.end(self.slot, core);
         }
@@ -341,6 +348,8 @@ impl Connection {
         }
         if matches!(&self.stage, Stage::Closing(closing) if closing.reset || core.outgoing.owed(self.slot) > 0) {
             self.socket.reset_on_close();
+        } else if self.socket.is_tls() {
+            self.socket.finish();
         }
     }
 
@@ -545,8 +554,7 @@ impl Connection {
     fn finish(&mut self, core: &mut Core) -> Verdict {
         self.end_session(true, core);
         if let Stage::Closing(closing) = &mut self.stage {
-            // A peer that is still sending would be reset, and lose the answer, if the socket went at once.
-            closing.answered = false;
+            (closing.answered, closing.show_end) = (false, true);
             closing.until = core.now + core.node.limits.close_wait.min(Duration::from_secs(1));
         }
         Verdict::Keep

@@ -177,6 +177,14 @@ impl Caller {
     }
 
     async fn console(&self, rest: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .or_else(|| request.uri().authority().map(|name| name.as_str()));
+        if !page::is_own_host(&self.listener, host) {
+            return Answer::text(403, &b"This page is served under localhost or an address only.\n"[..]).into_response();
+        }
         if request.method() != Method::POST {
             return page::get(&self.node, &self.listener, self.tls, rest, request.method()).unwrap_or_else(|| not_found().into_response());
         }

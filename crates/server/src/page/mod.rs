@@ -1,4 +1,9 @@
-//! The try-it page of a loopback listener: its files, compiled in. What it asks the server for is answered elsewhere.
+//! The try-it page of a loopback listener: its files, compiled in. What it asks the server for is answered in
+//! `console.rs`.
+
+mod console;
+
+pub(crate) use console::{BODY_MAX, HEADER, get, is_own_host, post};
 
 /// The `Content-Security-Policy` that every answer with an [`Asset`] carries: nothing but the page's own files, no inline code, no
 /// framing. Sockets may go to any host, because the page may be opened under another name than the one clients use.

@@ -575,7 +575,10 @@ impl Shard {
                 }
                 self.arm(slot);
             }
-            Ok(Flushed::Failed(_)) => self.drop_connection(slot),
+            Ok(Flushed::Failed(error)) => {
+                tracing::debug!(%error, "a socket failed");
+                self.drop_connection(slot);
+            }
             Err(_) => {
                 // What left before the fault is not known: nothing more can be said on this socket.
                 self.core.stats.panics.add(1);
