@@ -111,7 +111,7 @@ impl Decoder {
         Messages { decoder: self, input, at: 0, kept: Vec::new(), inflater, message_bytes_max }
     }
 
-    /// Whether a frame or a fragmented message is in progress.
+    /// Whether nothing is in progress: no frame cut short, no fragmented message. Then the decoder owns no memory.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.partial.is_none()

@@ -122,11 +122,6 @@ fn inflating_stops_at_the_limit() {
     }
     check("an empty limit", Coding::Deflated, 0, &frame(0xc1, &[0]), &[text("")]);
     check("above an empty limit", Coding::Deflated, 0, &frame(0xc1, &deflate(b"0", 6)), &[Heard::Fault(Fault::TooBig { max: 0 })]);
-
-    let mut inflater = Inflater::default();
-    let bomb = deflate(&vec![0; 1 << 26], 9);
-    assert_eq!(inflater.inflate(&bomb, MAX), Err(Fault::TooBig { max: MAX }));
-    assert!(inflater.capacity() <= MAX + 1, "{}", inflater.capacity());
 }
 
 #[test]
