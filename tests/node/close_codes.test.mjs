@@ -110,7 +110,7 @@ test('P-17.4 4200: a drain tells everybody to come back', async (t) => {
   const raws = await Promise.all(Array.from({ length: 5 }, () => RawSocket.open(drained)));
   drained.signal('SIGTERM');
   await Promise.all(raws.map((raw) => refused(raw, 4200)));
-  assert.deepEqual(await drained.stop(), { code: 0, signal: null });
+  assert.deepEqual(await drained.exited, { code: 0, signal: null });
 });
 
 test('P-17.5 4003: an app that is disabled while its clients are connected', async (t) => {

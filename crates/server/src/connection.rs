@@ -102,6 +102,8 @@ pub(crate) struct WebSocket {
     parked: bool,
     /// Counted among the app's connections.
     counted: Option<Counted>,
+    /// Counted among the node's sessions.
+    _session: Counted,
 }
 
 /// What is left of a session that ended.
@@ -117,7 +119,7 @@ pub(crate) struct Closing {
     show_end: bool,
 }
 
-/// A place among the connections of an app.
+/// A place among those that are counted, given back when dropped.
 struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
@@ -613,8 +615,7 @@ impl Connection {
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
         core.outgoing.set_format(self.slot, Format::of(deflate));
         let decoder = Decoder::new(coding);
-        self.stage = Stage::WebSocket(WebSocket { decoder, session, app, sign_in: None, parked: false, counted });
-        core.stats.sessions.add(1);
+        self.stage = Stage::WebSocket(WebSocket { decoder, session, app, sign_in: None, parked: false, counted, _session: Counted::new(&core.node.sessions) });
         core.stats.handshakes.add(1);
         self.step(Input::Opened, core);
     }
@@ -676,7 +677,6 @@ impl WebSocket {
     }
 
     fn end(self, slot: u32, core: &mut Core) {
-        core.stats.sessions.sub(1);
         while let Some(left) = core.table.leave_last(slot) {
             self.left(&left, core);
         }

@@ -24,7 +24,10 @@ pub(crate) struct Node {
     pub(crate) limits: config::Limits,
     /// Whether permessage-deflate is agreed to.
     pub(crate) compression: bool,
+    /// Sockets, whatever they speak.
     pub(crate) connections: AtomicUsize,
+    /// Sessions in force.
+    pub(crate) sessions: Arc<AtomicUsize>,
     /// Where what waits for others runs.
     pub(crate) runtime: Handle,
     /// What webhooks have counted, once they run.
@@ -88,6 +91,7 @@ impl Node {
             limits: config.limits.clone(),
             compression: config.websocket.compression,
             connections: AtomicUsize::new(0),
+            sessions: Arc::default(),
             delivery: OnceLock::new(),
             apps: ArcSwap::default(),
             leaving: AtomicBool::new(false),
@@ -204,7 +208,7 @@ impl Node {
 
     /// Whether the node is at its own capacity (P-2.3 row 10).
     pub(crate) fn is_full(&self) -> bool {
-        self.connections.load(Ordering::Relaxed) > self.limits.connections as usize || self.hub.budget().is_spent()
+        self.sessions.load(Ordering::Relaxed) >= self.limits.connections as usize || self.hub.budget().is_spent()
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -118,7 +118,9 @@ async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Inc
         return Ok(upgrade(caller, guard, &mut request));
     }
     let path = request.uri().path().to_owned();
-    let Some(rest) = caller.listener.strip(&path) else { return Ok(not_found().into_response()) };
+    // Who balances load asks without the prefix too.
+    let rest = caller.listener.strip(&path).or_else(|| matches!(&*path, "/health" | "/ready").then_some(&*path));
+    let Some(rest) = rest else { return Ok(not_found().into_response()) };
     Ok(caller.route(rest, &path, request).await)
 }
 

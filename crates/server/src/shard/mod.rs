@@ -616,7 +616,7 @@ impl Shard {
         let target = if passed >= draining.over {
             usize::MAX
         } else {
-            (draining.total as f64 * passed.as_secs_f64() / draining.over.as_secs_f64()) as usize
+            (draining.total as f64 * passed.as_secs_f64() / draining.over.as_secs_f64()).ceil() as usize
         };
         let want = target.saturating_sub(draining.closed);
         if want == 0 {

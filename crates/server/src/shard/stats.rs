@@ -14,11 +14,6 @@ impl Count {
     }
 
     #[inline]
-    pub(crate) fn sub(&self, less: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(less), Ordering::Relaxed);
-    }
-
-    #[inline]
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
@@ -33,8 +28,6 @@ impl Count {
 pub(crate) struct Stats {
     /// Sockets it owns or is about to; the acceptor adds before the shard knows.
     pub(crate) connections: AtomicUsize,
-    /// Sessions in force.
-    pub(crate) sessions: Count,
     /// Subscriptions in force.
     pub(crate) subscriptions: Count,
     /// Handshakes that opened a session.
