@@ -615,13 +615,21 @@ impl Connection {
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
         core.outgoing.set_format(self.slot, Format::of(deflate));
         let decoder = Decoder::new(coding);
-        self.stage = Stage::WebSocket(WebSocket { decoder, session, app, sign_in: None, parked: false, counted, _session: Counted::new(&core.node.sessions) });
+        self.stage = Stage::WebSocket(WebSocket {
+            decoder,
+            session,
+            app,
+            sign_in: None,
+            parked: false,
+            counted,
+            _session: Counted::new(&core.node.sessions),
+        });
         core.stats.handshakes.add(1);
         self.step(Input::Opened, core);
     }
 
     fn admit(&self, handshake: &Handshake<'_>, core: &Core) -> Result<(Arc<AppHandle>, Hello, u8), Close> {
-        let path = self.listener.strip(handshake.path).unwrap_or(handshake.path);
+        let path = self.listener.strip(handshake.path);
         let hello = pusher::handshake::parse(path, Some(handshake.query))
             .ok_or_else(|| pusher::handshake::unknown_path(core.node.is_draining()))?;
         let apps = core.node.apps();

@@ -37,10 +37,9 @@ impl Listener {
         self.config.dialects.contains(dialect)
     }
 
-    /// The path after this listener's prefix; `None` if it does not begin with it.
-    pub(crate) fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(self.config.path_prefix.as_str())?;
-        rest.starts_with('/').then_some(rest)
+    /// The path after this listener's prefix. What does not begin with it is served as well: not every client can be told one.
+    pub(crate) fn strip<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.config.path_prefix.as_str()).filter(|rest| rest.starts_with('/')).unwrap_or(path)
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn is_upgrade(bytes: &[u8]) -> bool {
 
 /// The hot route: publishing, one event or a batch.
 fn is_publish(method: &str, path: &str, listener: &Listener) -> bool {
-    let api = || listener.strip(path).and_then(|path| path.strip_prefix("/apps/")).and_then(|rest| rest.split_once('/'));
+    let api = || listener.strip(path).strip_prefix("/apps/").and_then(|rest| rest.split_once('/'));
     method == "POST" && listener.speaks(&Dialect::Pusher) && api().is_some_and(|(_, route)| matches!(route, "events" | "batch_events"))
 }
 

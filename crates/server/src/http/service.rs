@@ -118,9 +118,7 @@ async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Inc
         return Ok(upgrade(caller, guard, &mut request));
     }
     let path = request.uri().path().to_owned();
-    // Who balances load asks without the prefix too.
-    let rest = caller.listener.strip(&path).or_else(|| matches!(&*path, "/health" | "/ready").then_some(&*path));
-    let Some(rest) = rest else { return Ok(not_found().into_response()) };
+    let rest = caller.listener.strip(&path);
     Ok(caller.route(rest, &path, request).await)
 }
 
@@ -149,7 +147,7 @@ impl Caller {
         use tidings_dialect::pusher::api::{Refusal, route};
         let method = request.method().as_str().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        if let Err(refusal) = route(&method, self.listener.strip(path).unwrap_or(path)) {
+        if let Err(refusal) = route(&method, self.listener.strip(path)) {
             return refusal.into();
         }
         let max = self.node.apps().iter().map(|handle| handle.app.limits.body_bytes).max().unwrap_or_default();
