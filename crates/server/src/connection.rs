@@ -27,6 +27,9 @@ use tidings_hub::{Refused, SocketId, Time};
 /// How long a handshake that still gets in while the server drains waits for its answer, so that clients do not come back at once.
 const DRAINING_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a peer that is shown the end may take to see it.
+const SHOWN_END: Duration = Duration::from_secs(1);
+
 /// What a shard lends to the connection it calls.
 pub(crate) struct Core {
     pub(crate) node: Arc<Node>,
@@ -217,6 +220,8 @@ impl Connection {
                 Ok(None) => break,
                 Err(fault) => {
                     self.close(&Close { code: fault.code(), reason: fault.to_string().into() }, core);
+                    // Nothing behind the fault can be understood, not even the peer's own close frame.
+                    self.show_end(core);
                     break;
                 }
             };
@@ -554,12 +559,17 @@ impl Connection {
 
     /// Sends what is owed, then ends.
     fn finish(&mut self, core: &mut Core) -> Verdict {
-        self.end_session(true, core);
-        if let Stage::Closing(closing) = &mut self.stage {
-            (closing.answered, closing.show_end) = (false, true);
-            closing.until = core.now + core.node.limits.close_wait.min(Duration::from_secs(1));
-        }
+        self.end_session(false, core);
+        self.show_end(core);
         Verdict::Keep
+    }
+
+    /// Has the peer shown the end once all is sent.
+    fn show_end(&mut self, core: &Core) {
+        if let Stage::Closing(closing) = &mut self.stage {
+            closing.show_end = true;
+            closing.until = core.now + core.node.limits.close_wait.min(SHOWN_END);
+        }
     }
 
     fn requests_overdue(&mut self, core: &mut Core, inflater: &mut Inflater) -> Verdict {

@@ -159,7 +159,7 @@ pub(super) fn limits(section: &mut Section<'_, '_>) -> Limits {
         ),
         slice_connections: section.count(
             ("slice_connections", "", "Connections that a shard writes to before it looks at its sockets again."),
-            256,
+            128,
             1..=1_000_000,
         ),
         outbox_stall: section.duration(

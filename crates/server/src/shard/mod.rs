@@ -373,7 +373,11 @@ impl Shard {
                 return;
             }
             match connection.socket.read(&mut self.buffer) {
-                Ok(0) => return self.drop_connection(slot),
+                Ok(0) => {
+                    // It may have said all it had and still listen.
+                    self.flush(slot);
+                    return self.drop_connection(slot);
+                }
                 Ok(read) => {
                     let drained = read < self.buffer.len() && connection.socket.short_read_is_last() && !to_end;
                     self.core.stats.read_bytes.add(read as u64);
