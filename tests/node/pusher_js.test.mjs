@@ -5,6 +5,7 @@ import { balancer } from './support/balancer.mjs';
 import { authEndpoint } from './support/http_peer.mjs';
 import { MASTER_KEY, connect, connected, subscribe } from './support/pusher_js.mjs';
 import { newApp, startServer } from './support/server.mjs';
+import { request } from './support/sign.mjs';
 import { Inbox } from './support/wait.mjs';
 
 const server = await startServer({ after }, { app: newApp({ client_events: true, watchlist_events: true, subscription_count_events: true }) });
@@ -232,7 +233,9 @@ test('P-2.9 P-10.10: it connects under a path prefix', async (t) => {
   const prefixed = await startServer(t, { listener: { path_prefix: '/realtime' } });
   const client = await connected(t, prefixed, { wsPath: '/realtime' });
   const channel = await subscribe(client, 'public-prefixed');
-  await prefixed.api().trigger('public-prefixed', 'e', 'd');
+  const events = `/apps/${prefixed.app.id}/events`;
+  const body = { name: 'e', data: 'd', channels: ['public-prefixed'] };
+  assert.equal((await request(prefixed, 'POST', events, { body, wire: `/realtime${events}` })).status, 200);
   assert.equal((await channel.inbox.next((one) => one.name === 'e')).data, 'd');
 });
 

@@ -157,6 +157,11 @@ export class RawSocket {
     return within(this.closed, () => `a close frame; got ${JSON.stringify(this.frames.all.slice(-5))}`, deadline);
   }
 
+  /** Resolves when the TCP connection has ended. */
+  gone() {
+    return within(this.ended, 'the end of the TCP connection');
+  }
+
   /** Subscribes with a right signature where one is needed, and takes the confirmation. */
   async subscribe(channel, channelData) {
     const data = { channel };

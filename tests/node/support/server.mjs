@@ -97,12 +97,17 @@ class Server {
     this.process.kill(name);
   }
 
-  /** Ends the server and resolves with how it ended; a server that ignores SIGTERM is killed and reported. */
-  async stop() {
+  /** Ends the server and resolves with how it ended; a server that ignores SIGTERM is killed and reported. May be called again. */
+  stop() {
+    this.stopped ??= this.#stop();
+    return this.stopped;
+  }
+
+  async #stop() {
     if (!this.process) return undefined;
     this.process.kill('SIGTERM');
     try {
-      return await within(this.exited, `the end of the server after SIGTERM; its log:\n${this.log}`, 30_000);
+      return await within(this.exited, () => `the end of the server after SIGTERM; its log:\n${this.log}`, 30_000);
     } finally {
       this.process.kill('SIGKILL');
       await rm(this.folder, { recursive: true, force: true });
