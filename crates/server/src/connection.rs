@@ -434,18 +434,19 @@ impl Connection {
         }
     }
 
-    /// Whether it is not on its way out already.
-    pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.stage, Stage::Closing(_))
+    /// Whether it can be closed because the server stops. One within a request gets its answer first, and with it the end.
+    pub(crate) fn is_drainable(&self) -> bool {
+        match &self.stage {
+            Stage::WebSocket(_) => true,
+            Stage::Http(requests) => requests.phase == Phase::Idle || requests.phase == Phase::Head && requests.read.is_empty(),
+            Stage::Closing(_) => false,
+        }
     }
 
     /// The server stops.
     pub(crate) fn drain(&mut self, core: &mut Core) -> Verdict {
         match &self.stage {
             Stage::WebSocket(_) => self.step(Input::End(End::Draining), core),
-            Stage::Http(requests) if requests.phase == Phase::Refusal => {}
-            // It gets its answer with `connection: close`, or has asked for nothing.
-            Stage::Http(requests) if requests.phase != Phase::Idle && !requests.read.is_empty() => {}
             Stage::Http(_) => return Verdict::Drop,
             Stage::Closing(_) => {}
         }
@@ -502,7 +503,7 @@ impl Connection {
                 requests.read = bytes.to_vec();
                 return Verdict::Again;
             }
-            let len = match http::first(bytes, &self.listener) {
+            let len = match http::first(bytes, &self.listener, limits.headers) {
                 First::Partial { head: true } => {
                     requests.enter(Phase::Body, limits.body_timeout, core.now);
                     return requests.keep(bytes);
@@ -582,7 +583,9 @@ impl Connection {
             Phase::Room => self.reject(&Answer::no_room(), core),
             Phase::Refusal => {
                 let mut bytes = std::mem::take(&mut requests.read);
-                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener) else { return Verdict::Drop };
+                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, core.node.limits.headers) else {
+                    return Verdict::Drop;
+                };
                 let len = head.len;
                 self.refuse(&upgrade.response(), &Reason::Draining.close(), core);
                 self.receive(&mut bytes[len..], core, inflater)

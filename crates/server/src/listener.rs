@@ -24,6 +24,8 @@ const NOT_SENT_MAX: u32 = 128 * 1024;
 const ACCEPTS_PER_TURN: usize = 256;
 /// How long to wait when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How often that is told.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// A listening address and how its connections are treated.
 pub(crate) struct Listener {
@@ -100,6 +102,8 @@ pub(crate) struct Acceptor {
     ready: Vec<usize>,
     /// Until when nothing is accepted, for want of descriptors.
     paused: Option<Time>,
+    /// When that was told last.
+    warned: Option<Time>,
 }
 
 /// Binds a listener, or takes over the socket at `place` of those that the service manager passed.
@@ -197,7 +201,7 @@ impl Acceptor {
                 }
             });
         }
-        Ok(Self { node, bound, first_token, ready: Vec::new(), paused: None })
+        Ok(Self { node, bound, first_token, ready: Vec::new(), paused: None, warned: None })
     }
 
     /// Whether an event is for a listener.
@@ -228,13 +232,16 @@ impl Acceptor {
         while let Some(&place) = self.ready.last() {
             while left > 0 {
                 left -= 1;
+                if self.node.connections.load(Ordering::Relaxed) >= self.node.sockets_max {
+                    self.pause(now, &"all descriptors but the reserve are in use");
+                    return;
+                }
                 match self.accept_one(place, now) {
                     Ok(Some(arrival)) => open(arrival),
                     Ok(None) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(error) if is_exhaustion(&error) => {
-                        tracing::warn!(%error, "no descriptor or memory for another connection, waiting");
-                        self.paused = Some(now + EXHAUSTED_PAUSE);
+                        self.pause(now, &error);
                         return;
                     }
                     // The peer was gone before it was accepted.
@@ -246,6 +253,15 @@ impl Acceptor {
             }
             self.ready.pop();
         }
+    }
+
+    /// Leaves newcomers in the kernel's queue for a while.
+    fn pause(&mut self, now: Time, error: &dyn std::fmt::Display) {
+        if self.warned.is_none_or(|warned| now.since(warned) >= WARNING_PAUSE) {
+            tracing::warn!(%error, "no descriptor or memory for another connection, waiting");
+            self.warned = Some(now);
+        }
+        self.paused = Some(now + EXHAUSTED_PAUSE);
     }
 
     /// `None` if the socket was refused or went to TLS.

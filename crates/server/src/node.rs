@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) compression: bool,
     /// Sockets, whatever they speak.
     pub(crate) connections: AtomicUsize,
+    /// How many sockets there are descriptors for; beyond it newcomers wait in the kernel's queue.
+    pub(crate) sockets_max: usize,
     /// Sessions in force.
     pub(crate) sessions: Arc<AtomicUsize>,
     /// Where what waits for others runs.
@@ -79,7 +81,7 @@ impl AppHandle {
 }
 
 impl Node {
-    pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, runtime: Handle) -> Self {
+    pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, runtime: Handle, sockets_max: usize) -> Self {
         Self {
             hub,
             clock,
@@ -91,6 +93,7 @@ impl Node {
             limits: config.limits.clone(),
             compression: config.websocket.compression,
             connections: AtomicUsize::new(0),
+            sockets_max,
             sessions: Arc::default(),
             delivery: OnceLock::new(),
             apps: ArcSwap::default(),

@@ -75,8 +75,9 @@ fn start_log(config: &Config) {
     };
 }
 
-/// Raises the soft limit of descriptors to the hard one, and warns if it is too low for what the configuration allows.
-fn raise_descriptor_limit(config: &Config) {
+/// Raises the soft limit of descriptors to the hard one, and warns if it is too low for what the configuration allows. Returns how many
+/// sockets there may be.
+fn raise_descriptor_limit(config: &Config) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
@@ -84,6 +85,7 @@ fn raise_descriptor_limit(config: &Config) {
     if available < u64::from(config.limits.connections) {
         tracing::warn!(descriptors = available, connections = config.limits.connections, "fewer descriptors than `limits.connections`");
     }
+    usize::try_from(available).unwrap_or(usize::MAX)
 }
 
 impl Server {
@@ -94,7 +96,7 @@ impl Server {
     pub fn start(config: Config) -> anyhow::Result<Self> {
         // It fails if somebody installed one already, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        raise_descriptor_limit(&config);
+        let sockets_max = raise_descriptor_limit(&config);
         let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).thread_name("tidings-runtime").enable_all().build()?;
         let (sockets, addresses) = bind_all(&config)?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
@@ -107,7 +109,7 @@ impl Server {
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
         });
         let handles = seeds.iter().map(Seed::handle).collect();
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone()));
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max));
         node.set_apps(&shared(&config.apps));
         let (tell_fall, fell) = mpsc::unbounded_channel();
         let mut threads = Vec::new();

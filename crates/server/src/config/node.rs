@@ -173,7 +173,7 @@ pub(super) fn limits(section: &mut Section<'_, '_>) -> Limits {
             100 * MILLISECOND..=60 * SECOND,
         ),
         header_bytes: section.bytes(("header_bytes", "", "Bytes of a request's line and headers."), 16 * KIB as usize, KIB..=MIB),
-        headers: section.count(("headers", "", "Headers of a request."), 100, 16..=1000),
+        headers: section.count(("headers", "", "Headers of a request."), 100, 16..=128),
         header_timeout: section.duration(
             ("header_timeout", "", "How long a request's line and headers may take."),
             10 * SECOND,

@@ -11,8 +11,8 @@ use crate::transport::websocket::handshake::{self, Upgrade};
 use httparse::{Header, Request, Status};
 use std::net::IpAddr;
 
-/// Header lines of a request.
-const HEADERS_MAX: usize = 64;
+/// Header lines of a request, whatever `limits.headers` allows.
+pub(crate) const HEADERS_MAX: usize = 128;
 /// A publish with a larger body is not the shard's business: looking through it would hold up others.
 const SHARD_BODY_MAX: usize = 64 * 1024;
 
@@ -50,7 +50,7 @@ pub(crate) struct Head<'a> {
 }
 
 /// Looks at the start of `bytes`.
-pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener) -> First<'a> {
+pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize) -> First<'a> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
     let head_len = match request.parse(bytes) {
@@ -64,6 +64,9 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener) -> First<'a> {
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let headers = &*request.headers;
+    if headers.len() > headers_max {
+        return First::Bad("the request has too many headers");
+    }
     let mut seen = Head {
         method,
         path,

@@ -75,7 +75,7 @@ pub(crate) fn serve_http1(node: &Arc<Node>, stream: Stream, read: Vec<u8>, peer:
     let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls };
     let io = TokioIo::new(Prefixed { stream, prefix: read.into() });
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(node.limits.idle_timeout).max_buf_size(BUFFER_MAX);
+    builder.timer(TokioTimer::new()).header_read_timeout(node.limits.idle_timeout).max_buf_size(BUFFER_MAX).half_close(true);
     let mut drained = node.drained();
     let guard = Arc::new(guard);
     node.runtime.spawn(async move {

@@ -169,7 +169,7 @@ impl Seed {
     /// Becomes the shard of that number. With an acceptor it accepts for itself.
     pub(crate) fn build(self, node: Arc<Node>, number: usize, acceptor: Option<Acceptor>) -> Shard {
         let now = node.clock.now();
-        let outgoing = Outgoing::new(Arc::clone(node.hub.budget()));
+        let outgoing = Outgoing::new(Arc::clone(node.hub.budget()), node.limits.pending_bytes);
         let core = Core {
             node,
             number,
@@ -311,7 +311,8 @@ impl Shard {
         }
         self.generations = self.generations.wrapping_add(1);
         let deadline = self.core.now + self.core.node.limits.header_timeout;
-        let proxied = listener.config.proxy_protocol && !socket.is_tls() && upgraded.is_none();
+        let tls = socket.is_tls();
+        let proxied = listener.config.proxy_protocol && !tls && upgraded.is_none();
         let stage = Stage::Http(Box::new(Requests::new(Vec::new(), proxied, deadline)));
         let (slot, generation) = (slot as u32, self.generations);
         let now = self.core.now;
@@ -330,6 +331,10 @@ impl Shard {
         let mut read = read;
         if !read.is_empty() {
             self.call(slot, |connection, core, inflater| connection.receive(&mut read, core, inflater));
+        }
+        if tls {
+            // What is decrypted already will not be announced again.
+            self.read(slot, false);
         }
     }
 
@@ -453,25 +458,21 @@ impl Shard {
         }
     }
 
-    /// Takes what waits in the inbox, unless some connection is owed more than may be put off.
+    /// Takes what waited in the inbox when the turn began, unless some connection is owed more than may be put off.
     fn take_items(&mut self) {
-        while !self.core.outgoing.is_heavy() {
-            let Some(item) = self.next_item() else { return };
-            match item {
-                Item::Event(event) => self.fan_out(event),
-                Item::Watched { socket, user_id, online } => self.tell(socket, Input::Watched { user_id: &user_id, online }),
-                Item::Lost { channel_id } => self.lose(channel_id),
-            }
-        }
-    }
-
-    fn next_item(&mut self) -> Option<Item> {
         if self.items.is_empty() {
             let mut items: Vec<Item> = std::mem::take(&mut self.items).into();
             self.inbox.take(&mut items);
             self.items = items.into();
         }
-        self.items.pop_front()
+        while !self.core.outgoing.is_heavy() {
+            match self.items.pop_front() {
+                None => return,
+                Some(Item::Event(event)) => self.fan_out(event),
+                Some(Item::Watched { socket, user_id, online }) => self.tell(socket, Input::Watched { user_id: &user_id, online }),
+                Some(Item::Lost { channel_id }) => self.lose(channel_id),
+            }
+        }
     }
 
     /// Owes an event to each subscriber of its channel here.
@@ -627,7 +628,7 @@ impl Shard {
             return;
         }
         let slots: Vec<u32> =
-            self.connections.iter().filter(|(_, connection)| connection.is_open()).take(want).map(|(slot, _)| slot as u32).collect();
+            self.connections.iter().filter(|(_, connection)| connection.is_drainable()).take(want).map(|(slot, _)| slot as u32).collect();
         if let Some(draining) = &mut self.drain {
             draining.closed += slots.len();
         }

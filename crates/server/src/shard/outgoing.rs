@@ -11,8 +11,6 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use tidings_hub::{Budget, Event};
 
-/// What may be owed to one connection, and not yet offered to the kernel, before the shard takes no more from its inbox.
-const PENDING_MAX: usize = 64 * 1024;
 /// What goes into one write by copying; above it the frames are written from where they are.
 const CORK: usize = 32 * 1024;
 /// A frame from this size on is not copied.
@@ -32,7 +30,9 @@ pub(crate) struct Outgoing {
     first: VecDeque<u32>,
     /// Connections marked by larger fan-outs.
     second: VecDeque<u32>,
-    /// Queues with more than [`PENDING_MAX`] that the kernel was not offered yet.
+    /// What may be owed to one connection, and not yet offered to the kernel, before the shard takes no more from its inbox.
+    pending_max: usize,
+    /// Queues with more than that.
     heavy: usize,
     cork: Vec<u8>,
     /// The next connection owed the same run needs no copy.
@@ -105,12 +105,13 @@ pub(crate) enum Flushed {
 }
 
 impl Outgoing {
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(budget: Arc<Budget>, pending_max: usize) -> Self {
         Self {
             frames: Frames { slots: Vec::new(), free: Vec::new(), freed: 0, budget },
             queues: Vec::new(),
             first: VecDeque::new(),
             second: VecDeque::new(),
+            pending_max,
             heavy: 0,
             cork: Vec::with_capacity(CORK),
             corked: Corked::default(),
@@ -193,7 +194,7 @@ impl Outgoing {
         }
         queue.frames.push(index);
         queue.owed += len;
-        if queue.owed as usize > PENDING_MAX && !queue.heavy {
+        if queue.owed as usize > self.pending_max && !queue.heavy {
             queue.heavy = true;
             self.heavy += 1;
         }
@@ -305,7 +306,7 @@ impl Outgoing {
     /// Only what the kernel was not offered yet is our debt.
     fn weigh(&mut self, slot: u32) {
         let queue = &mut self.queues[slot as usize];
-        let heavy = !queue.blocked && queue.owed as usize > PENDING_MAX;
+        let heavy = !queue.blocked && queue.owed as usize > self.pending_max;
         if queue.heavy && !heavy {
             queue.heavy = false;
             self.heavy -= 1;
