@@ -96,7 +96,9 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn serve(source: &Source) -> anyhow::Result<ExitCode> {
     let config = config::load(source.config.as_deref()).map_err(advise)?;
-    if let Some(text) = welcome::text(&config) {
+    // What this process was called serves to call it again; where nobody says, its usual name does.
+    let program = std::env::args_os().next().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "tidings".to_owned());
+    if let Some(text) = welcome::text(&config, &program) {
         print(&text)?;
     }
     run::serve(config)
