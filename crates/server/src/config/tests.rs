@@ -1,5 +1,7 @@
 //! The configuration as a whole: what is read, what is refused and in which words, and that no secret is ever told.
 
+mod documents;
+
 use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
