@@ -43,6 +43,13 @@ impl Listener {
     pub(crate) fn strip<'a>(&self, path: &'a str) -> &'a str {
         path.strip_prefix(self.config.path_prefix.as_str()).filter(|rest| rest.starts_with('/')).unwrap_or(path)
     }
+
+    /// Whether the peer begins with a PROXY header. Nobody else may: it names the client that limits are held against. Who reaches a unix
+    /// socket is the operator's proxy.
+    pub(crate) fn expects_proxy_header(&self, peer: Option<IpAddr>) -> bool {
+        let trusted = |peer: IpAddr| self.config.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical()));
+        self.config.proxy_protocol && peer.is_none_or(trusted)
+    }
 }
 
 /// Who is at the other end.
@@ -302,4 +309,32 @@ fn is_exhaustion(error: &io::Error) -> bool {
 pub(crate) fn assign(node: &Node, arrival: Arrival) {
     let fewest = node.shards.iter().min_by_key(|shard| shard.stats.connections.load(Ordering::Relaxed));
     fewest.expect("a node has at least one shard").command(Command::Open(Box::new(arrival)));
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A listener that trusts 10.0.0.0/8.
+    pub(crate) fn behind_a_proxy(proxy_protocol: bool) -> Listener {
+        let config = config::Listener {
+            address: Address::Unix { path: PathBuf::from("t.sock"), mode: 0o600 },
+            dialects: vec![Dialect::Pusher],
+            path_prefix: String::new(),
+            tls: None,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            proxy_protocol,
+        };
+        Listener { config, tls: None }
+    }
+
+    #[test]
+    fn only_trusted_peers_begin_with_a_proxy_header() {
+        for (peer, expected) in [(None, true), (Some("10.1.2.3"), true), (Some("::ffff:10.1.2.3"), true), (Some("192.0.2.1"), false)] {
+            let peer = peer.map(|peer| peer.parse().unwrap());
+            assert_eq!(behind_a_proxy(true).expects_proxy_header(peer), expected, "{peer:?}");
+            assert!(!behind_a_proxy(false).expects_proxy_header(peer), "{peer:?}");
+        }
+    }
 }

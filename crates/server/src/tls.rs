@@ -109,7 +109,7 @@ async fn shake_hands(node: &Arc<Node>, mut arrival: Arrival) -> anyhow::Result<(
     let tls = listener.tls.as_ref().context("the listener speaks no TLS")?;
     let Socket::Plain(stream) = arrival.socket else { anyhow::bail!("TLS is spoken over TCP only") };
     let mut stream = TcpStream::from_std(stream.into())?;
-    if listener.config.proxy_protocol {
+    if listener.expects_proxy_header(arrival.peer.address) {
         let address = read_proxy_header(&mut stream).await?;
         arrival.peer.came_through_proxy(address, node, &listener)?;
     }

@@ -256,14 +256,16 @@ fn upgrade(caller: Caller, guard: Arc<NodeGuard>, request: &mut Request<Incoming
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(deflate.answer()));
     }
     let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // The last is what the nearest proxy wrote; those before it may be the client's.
+    let last = |name: &str| request.headers().get_all(name).iter().next_back().and_then(|value| value.to_str().ok()).map(str::to_owned);
     let upgraded = Upgraded {
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         origin: text("origin"),
-        forwarded_proto: text("x-forwarded-proto"),
+        forwarded_proto: last("x-forwarded-proto"),
         deflate,
     };
-    let client = super::client_address(&caller.listener, caller.peer().address, text("x-forwarded-for").as_deref());
+    let client = super::client_address(&caller.listener, caller.peer().address, last("x-forwarded-for").as_deref());
     let on_upgrade = hyper::upgrade::on(request);
     caller.node.runtime.clone().spawn(async move {
         let Ok(io) = on_upgrade.await else { return };
