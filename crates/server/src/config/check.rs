@@ -179,6 +179,12 @@ fn weak(secret: &str) -> Option<&'static str> {
 
 fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
     let mut warnings = Vec::new();
+    for (index, listener) in config.listeners.iter().enumerate() {
+        if listener.dialects.contains(&Dialect::Console) && !listener.address.is_local() {
+            let text = "whoever opens the page acts with the secret of the first app; leave \"console\" to listeners of this machine";
+            warnings.push(reader.about(&format!("listeners[{index}].dialects"), text.to_owned()));
+        }
+    }
     for (index, app) in config.apps.iter().enumerate() {
         if warnings.len() >= WARNINGS_MAX {
             break;

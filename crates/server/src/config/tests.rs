@@ -667,6 +667,11 @@ fn warnings_name_what_is_hardly_meant() {
             "t.toml:7: apps[0].webhooks[0].url: will not be called: allow it with `webhook_private_targets = true`",
         ]
     );
+    let open = format!("[[listeners]]\naddress = \"0.0.0.0:1\"\ndialects = [\"pusher\", \"console\"]\n{APP}");
+    let warnings = right(&open, &[]).warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].to_string().starts_with("t.toml:3: listeners[0].dialects: whoever opens the page acts with "), "{}", warnings[0]);
+    assert_eq!(right(&open.replace("0.0.0.0", "127.0.0.1"), &[]).warnings, []);
     let config = right(APP, &[]);
     assert_eq!(descriptors_warning(&config, None), None);
     assert_eq!(descriptors_warning(&config, Some(1_000_064)), None);
