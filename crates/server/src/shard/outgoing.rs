@@ -429,3 +429,20 @@ impl Frames {
         self.bytes(index, format).len() as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_heavy_above_the_limit_of_the_configuration() {
+        let mut outgoing = Outgoing::new(Arc::new(Budget::new(1 << 20)), 10);
+        outgoing.open(0);
+        assert_eq!(outgoing.push(0, Bytes::from_static(&[0; 10]), usize::MAX), Queued::Yes);
+        assert!(!outgoing.is_heavy());
+        assert_eq!(outgoing.push(0, Bytes::from_static(&[0; 1]), usize::MAX), Queued::Yes);
+        assert!(outgoing.is_heavy());
+        outgoing.cut(0);
+        assert!(!outgoing.is_heavy());
+    }
+}
