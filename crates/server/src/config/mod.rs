@@ -104,7 +104,7 @@ pub fn read(
     if let Some(key) = &made {
         items.insert("apps".to_owned(), made_app(key));
     }
-    items.entry("listeners".to_owned()).or_insert_with(first_listener);
+    items.entry("listeners".to_owned()).or_insert_with(|| first_listener(made.is_some()));
     let mut reader = Reader::new(surroundings, problems);
     let mut config = reader.document(items, whole);
     config.made = made;
@@ -136,10 +136,12 @@ fn whole(root: &mut Section<'_, '_>) -> Config {
     }
 }
 
-/// The listener of a first try, on loopback.
-fn first_listener() -> Item {
-    let dialects = [Dialect::Pusher, Dialect::Console].map(|dialect| standing(Value::Text(dialect.to_string())));
-    standing_list([("dialects", standing(Value::List(dialects.into())))])
+/// The listener on loopback where none is written. The page to try things at acts with a secret, so it is there for an app that was
+/// made for the try, and not for one that a proxy on the same machine may stand before.
+fn first_listener(made: bool) -> Item {
+    let dialects = if made { &[Dialect::Pusher, Dialect::Console][..] } else { &[Dialect::Pusher] };
+    let dialects = dialects.iter().map(|dialect| standing(Value::Text(dialect.to_string()))).collect();
+    standing_list([("dialects", standing(Value::List(dialects)))])
 }
 
 /// The app of a first try: everything a page may want to show is on.

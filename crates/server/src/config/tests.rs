@@ -57,6 +57,8 @@ fn nothing_at_all_makes_an_app_on_loopback() {
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:6001");
     assert_eq!(config.listeners[0].dialects, [Dialect::Pusher, Dialect::Console]);
+    // An app that somebody wrote is not tried by whoever reaches the port.
+    assert_eq!(right(APP, &[]).listeners[0].dialects, [Dialect::Pusher]);
     let mut app = App::new("1", "made-key", "made-secret");
     app.client_events = true;
     assert_eq!(config.apps, [app]);
@@ -698,7 +700,7 @@ fn a_reload_is_a_difference() {
     assert_eq!(changes.apps_added, [new.apps[1].clone()]);
     assert_eq!(changes.apps_removed, [AppId::new("2")]);
     assert_eq!(changes.apps_changed, [AppChange { app: new.apps[0].clone(), disabled: true, keys_gone: vec!["k2".to_owned()] }]);
-    assert_eq!(changes.needs_restart, ["limits.shards", "listeners[0].address", "listeners[0].dialects"]);
+    assert_eq!(changes.needs_restart, ["limits.shards", "listeners[0].address"]);
     // A new secret alone is a change: signatures are made with it from now on.
     let other = right(&APP.replace("long-enough-secret", "another-long-secret"), &[]);
     let changes = difference(&right(APP, &[]), &other);
