@@ -137,6 +137,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Bytes that may be held.
+    #[must_use]
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// Events alive now.
     #[must_use]
     pub fn events(&self) -> usize {

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tidings_hub::Time;
 
@@ -23,6 +24,14 @@ pub(crate) struct AddressLimits {
 pub(crate) struct Addresses {
     limits: AddressLimits,
     table: Arc<Mutex<Table>>,
+    refused: Refusals,
+}
+
+/// How often an address was refused, by the limit that it met.
+#[derive(Debug, Default)]
+struct Refusals {
+    connections: AtomicU64,
+    handshakes: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +65,7 @@ pub(crate) enum AddressRefused {
 
 impl Addresses {
     pub(crate) fn new(limits: AddressLimits) -> Self {
-        Self { limits, table: Arc::default() }
+        Self { limits, table: Arc::default(), refused: Refusals::default() }
     }
 
     /// Counts a connection of `address`; `None` where it need not be counted: loopback, and trusted proxies themselves.
@@ -75,14 +84,21 @@ impl Addresses {
         let entry = table.entries.entry(address).or_insert(Entry { connections: 0, tokens: burst, filled: now });
         entry.refill(burst, now);
         if entry.connections >= self.limits.connections {
+            self.refused.connections.fetch_add(1, Ordering::Relaxed);
             return Err(AddressRefused::Connections);
         }
         if entry.tokens < 1.0 {
+            self.refused.handshakes.fetch_add(1, Ordering::Relaxed);
             return Err(AddressRefused::Handshakes);
         }
         entry.tokens -= 1.0;
         entry.connections += 1;
         Ok(Some(AddressGuard { address, table: Arc::clone(&self.table) }))
+    }
+
+    /// How often an address was refused for its connections, and for its handshakes.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        (self.refused.connections.load(Ordering::Relaxed), self.refused.handshakes.load(Ordering::Relaxed))
     }
 }
 
@@ -143,6 +159,7 @@ mod tests {
         drop((one, three));
         assert_eq!(admit("192.0.2.1", at(0)).unwrap_err(), AddressRefused::Handshakes);
         assert!(admit("192.0.2.1", at(1)).is_ok());
+        assert_eq!(addresses.refused(), (1, 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One connection: what it is told, and what becomes of it. It never waits; the shard calls it when something happened.
 
-use crate::api::{self, ApiRequest};
+use crate::api::{self, ApiRequest, Caller};
 use crate::http::proxy::{self, Proxied};
 use crate::http::response::{Answer, Writer};
 use crate::http::{self, First, Head};
@@ -312,7 +312,8 @@ impl Connection {
     pub(crate) fn too_slow(&mut self, core: &mut Core) {
         let Stage::WebSocket(websocket) = &mut self.stage else { return };
         core.stats.slow.add(1);
-        tracing::info!(app = %websocket.app.app.id, socket = %websocket.session.socket_id(), bytes = core.outgoing.owed(self.slot), "connection closed as slow");
+        let (app, socket, bytes) = (&websocket.app.app.id, websocket.session.socket_id(), core.outgoing.owed(self.slot));
+        tracing::debug!(%app, %socket, bytes, "connection closed as slow");
         core.outgoing.cut(self.slot);
         let close = Reason::TooSlow.close();
         self.last_word(&close, core);
@@ -324,6 +325,9 @@ impl Connection {
     /// Closes a connection that a fault of ours has hit.
     pub(crate) fn fault(&mut self, core: &mut Core) {
         core.stats.panics.add(1);
+        if let Stage::WebSocket(websocket) = &self.stage {
+            tracing::debug!(app = %websocket.app.app.id, socket = %websocket.session.socket_id(), "connection closed after a panic");
+        }
         core.outgoing.cut(self.slot);
         self.last_word(&Reason::Fault.close(), core);
     }
@@ -545,7 +549,9 @@ impl Connection {
     fn answer_publish(&mut self, head: &Head<'_>, body: &[u8], core: &mut Core) -> Verdict {
         let keep_alive = head.keep_alive && !core.node.is_draining();
         let Head { method, path, query, .. } = *head;
-        let answer = api::answer(&core.node, &self.listener, &ApiRequest { method, path, query, body });
+        let caller = Caller { peer: self.peer.address, forwarded_for: head.forwarded_for, library: None };
+        let request = ApiRequest { method, path, query, body, caller };
+        let answer = api::answer(&core.node, &self.listener, &core.stats.answered, &request);
         let response = core.responses.write(&answer, keep_alive, core.now);
         self.push(response, core);
         if keep_alive { Verdict::Keep } else { self.finish(core) }
@@ -579,8 +585,22 @@ impl Connection {
             // Between requests nothing is owed, not even an explanation.
             Phase::Idle => Verdict::Drop,
             Phase::Head if requests.read.is_empty() => Verdict::Drop,
-            Phase::Head | Phase::Body => self.reject(&Answer::text(408, &b"The request took too long to arrive.\n"[..]), core),
-            Phase::Room => self.reject(&Answer::no_room(), core),
+            Phase::Head | Phase::Body => {
+                if requests.phase == Phase::Body {
+                    core.stats.answered.add(408);
+                }
+                self.reject(&Answer::text(408, &b"The request took too long to arrive.\n"[..]), core)
+            }
+            Phase::Room => {
+                let answer = Answer::no_room();
+                let first = http::first(&requests.read, &self.listener, core.node.limits.headers);
+                if let First::Publish(Head { method, path, query, forwarded_for, .. }, body) = first {
+                    let caller = Caller { peer: self.peer.address, forwarded_for, library: None };
+                    let request = ApiRequest { method, path, query, body, caller };
+                    api::refused(&self.listener, &core.stats.answered, &request, answer.status);
+                }
+                self.reject(&answer, core)
+            }
             Phase::Refusal => {
                 let mut bytes = std::mem::take(&mut requests.read);
                 let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, core.node.limits.headers) else {
@@ -684,6 +704,7 @@ impl WebSocket {
         let (channel, joined) = core.node.subscribe(&self.app, self.session.socket_id(), join, core.now)?;
         let user_id = join.member.as_ref().map(|member| Arc::clone(&member.user_id));
         core.table.join(slot, &channel, joined.serial, user_id);
+        core.stats.subscriptions.set(core.table.len() as u64);
         Ok(joined)
     }
 
@@ -694,6 +715,7 @@ impl WebSocket {
     }
 
     fn left(&self, left: &Left, core: &Core) {
+        core.stats.subscriptions.set(core.table.len() as u64);
         core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, left.user_id.as_ref(), core.now);
     }
 

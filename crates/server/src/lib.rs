@@ -1,12 +1,14 @@
 //! Everything of Tidings that touches the world: sockets, clock, files, and the binary `tidings`.
 
-pub mod cli;
 pub mod config;
-pub mod run;
+pub mod transport;
+
+pub use cli::main;
 
 mod address;
 mod api;
 mod chance;
+mod cli;
 mod clock;
 mod connection;
 mod deliver;
@@ -14,10 +16,11 @@ mod deliver;
 mod fault;
 mod http;
 mod listener;
+mod log;
 mod metrics;
 mod node;
-pub mod page;
+mod page;
+mod run;
 mod shard;
 mod tls;
-pub mod transport;
 mod wire;

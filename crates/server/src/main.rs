@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tidings_server::cli::main()
+    tidings_server::main()
 }

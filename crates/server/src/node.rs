@@ -1,9 +1,10 @@
 //! The one door: the only way to publish, subscribe, unsubscribe and ask. Limits and policies hold here; transports and APIs translate.
 
 use crate::address::{AddressLimits, Addresses};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::deliver::Counters;
+use crate::http::response::Answered;
 use crate::shard::{Command, ShardHandle};
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
@@ -11,7 +12,7 @@ use hashbrown::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tidings_dialect::action::{End, Join, SignIn};
-use tidings_hub::{App, AppId, Channel, Channels, Hub, Joined, Publish, Refused, SocketId, Time, Watched};
+use tidings_hub::{App, AppId, Channel, Channels, Hub, Joined, Publish, Refused, SocketId, Time, UnixTime, Watched};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -19,6 +20,8 @@ use tokio::sync::{Notify, watch};
 pub(crate) struct Node {
     pub(crate) hub: Hub,
     pub(crate) clock: Clock,
+    /// When it was made, by the calendar.
+    pub(crate) started: UnixTime,
     pub(crate) shards: Vec<ShardHandle>,
     pub(crate) addresses: Addresses,
     pub(crate) limits: config::Limits,
@@ -30,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) sockets_max: usize,
     /// Sessions in force.
     pub(crate) sessions: Arc<AtomicUsize>,
+    /// Answers to requests of the HTTP API that came to the service beside the shards.
+    pub(crate) answered: Answered,
     /// Where what waits for others runs.
     pub(crate) runtime: Handle,
     /// What webhooks have counted, once they run.
@@ -85,6 +90,7 @@ impl Node {
         Self {
             hub,
             clock,
+            started: clock::unix_time(),
             shards,
             addresses: Addresses::new(AddressLimits {
                 connections: config.limits.connections_per_address,
@@ -95,6 +101,7 @@ impl Node {
             connections: AtomicUsize::new(0),
             sockets_max,
             sessions: Arc::default(),
+            answered: Answered::default(),
             delivery: OnceLock::new(),
             apps: ArcSwap::default(),
             leaving: AtomicBool::new(false),

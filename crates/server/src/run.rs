@@ -1,7 +1,7 @@
 //! Wiring: makes the node of a configuration, runs it, reloads it, and stops it in peace.
 
 use crate::clock::Clock;
-use crate::config::{self, Config, LogFormat, difference};
+use crate::config::{self, Config, difference};
 use crate::deliver::Deliver;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
 use crate::node::Node;
@@ -18,8 +18,6 @@ use tidings_hub::{App, Budget, Hub, Options};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::prelude::*;
 
 /// Threads for what waits on others.
 const RUNTIME_THREADS: usize = 2;
@@ -33,7 +31,7 @@ const DRAIN_REST: Duration = Duration::from_secs(5);
 const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// A server that runs.
-pub struct Server {
+pub(crate) struct Server {
     node: Arc<Node>,
     runtime: Runtime,
     threads: Vec<JoinHandle<()>>,
@@ -48,31 +46,19 @@ pub struct Server {
 ///
 /// # Errors
 /// If the server cannot start, or one of its threads failed.
-pub fn serve(config: Config) -> anyhow::Result<ExitCode> {
-    start_log(&config);
+pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    crate::log::start(&config.log);
     for warning in &config.warnings {
-        tracing::warn!(setting = %warning.path, "{}", warning.text);
+        tracing::warn!(setting = %warning.path, warning = warning.text, "questionable setting");
     }
     let mut server = Server::start(config)?;
-    for address in &server.addresses {
+    for address in server.addresses() {
         tracing::info!(%address, version = crate::cli::VERSION, "listening");
     }
     let runtime = server.runtime.handle().clone();
     runtime.block_on(server.attend())?;
     server.stop();
     Ok(ExitCode::SUCCESS)
-}
-
-fn start_log(config: &Config) {
-    let access = if config.log.access { "tidings::access=info" } else { "tidings::access=off" };
-    let filter = EnvFilter::builder().parse_lossy(format!("{},{access}", config.log.level));
-    let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    // A test may have set one already.
-    let _ = match config.log.format {
-        LogFormat::Human => registry.with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))).try_init(),
-        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
-    };
 }
 
 /// Raises the soft limit of descriptors to the hard one, and warns if it is too low for what the configuration allows. Returns how many
@@ -93,7 +79,7 @@ impl Server {
     ///
     /// # Errors
     /// What cannot be had: an address, a certificate, a thread.
-    pub fn start(config: Config) -> anyhow::Result<Self> {
+    pub(crate) fn start(config: Config) -> anyhow::Result<Self> {
         // It fails if somebody installed one already, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
@@ -136,8 +122,13 @@ impl Server {
 
     /// Where it listens, with the ports that the kernel chose.
     #[must_use]
-    pub fn addresses(&self) -> &[String] {
+    pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    #[cfg(test)]
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 
     /// Handles signals until the server is to stop, and drains it.
@@ -233,7 +224,9 @@ impl Server {
     }
 
     /// Ends all threads.
-    fn stop(self) {
+    pub(crate) fn stop(self) {
+        // Whoever accepts for several shards does so until then.
+        self.node.start_draining();
         self.node.command_all(|| Command::Stop);
         for thread in self.threads {
             let _ = thread.join();
@@ -247,8 +240,11 @@ fn shared(apps: &[App]) -> Vec<Arc<App>> {
     apps.iter().map(|app| Arc::new(app.clone())).collect()
 }
 
+/// A listener and the socket that it will accept on.
+type Bound = (BoundSocket, Arc<Listener>);
+
 /// Binds all listeners, to the sockets that the service manager passed if it did.
-fn bind_all(config: &Config) -> anyhow::Result<(Vec<(BoundSocket, Arc<Listener>)>, Vec<String>)> {
+fn bind_all(config: &Config) -> anyhow::Result<(Vec<Bound>, Vec<String>)> {
     let mut passed = ListenFd::from_env();
     anyhow::ensure!(
         passed.len() == 0 || passed.len() == config.listeners.len(),

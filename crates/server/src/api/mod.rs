@@ -1,35 +1,42 @@
 //! The HTTP API of Pusher, between its codec and the node: translates, decides nothing.
 
+mod access;
+
 use crate::clock::unix_time;
-use crate::http::response::Answer;
+use crate::http::response::{Answer, Answered};
 use crate::listener::Listener;
 use crate::node::{AppHandle, Node};
+use access::Begin;
 use std::sync::Arc;
 use tidings_dialect::pusher::api::{self, Call, Info, Refusal, Request, answer};
-use tidings_hub::{Body, ChannelName, Occupancy, Publish, Time};
+use tidings_hub::{AppId, Body, ChannelName, Occupancy, Publish, Time};
+
+pub(crate) use access::{Caller, TARGET as ACCESS_TARGET};
 
 /// A request of the API, complete.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct ApiRequest<'a> {
     pub(crate) method: &'a str,
     /// With the listener's prefix.
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
     pub(crate) body: &'a [u8],
+    pub(crate) caller: Caller<'a>,
 }
 
-/// Performs a request. Whoever calls has seen to room for what it may publish.
-pub(crate) fn answer(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> Answer {
-    let answer = perform(node, listener, request);
-    tracing::info!(
-        target: "tidings::access",
-        method = request.method,
-        path = request.path,
-        status = answer.status,
-        bytes = request.body.len(),
-        "api request"
-    );
+/// Performs a request, and counts the answer. Whoever calls has seen to room for what it may publish.
+pub(crate) fn answer(node: &Node, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Answer {
+    let begin = Begin::now();
+    let (app, answer) = perform(node, listener, request);
+    answered.add(answer.status);
+    begin.end(listener, request, app.as_ref(), answer.status);
     answer
+}
+
+/// Notes that a request was refused before it could be performed; of its body nothing needs to be there.
+pub(crate) fn refused(listener: &Listener, answered: &Answered, request: &ApiRequest<'_>, status: u16) {
+    answered.add(status);
+    Begin::now().end(listener, request, None, status);
 }
 
 /// Whether a request may publish, so that there must be room for it.
@@ -37,17 +44,18 @@ pub(crate) fn publishes(method: &str) -> bool {
     method == "POST"
 }
 
-fn perform(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> Answer {
-    let ApiRequest { method, path, query, body } = *request;
+/// The answer, and the app if the request was one that it signed.
+fn perform(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> (Option<AppId>, Answer) {
+    let ApiRequest { method, path, query, body, .. } = *request;
     let request = Request { method, path, prefix: &listener.config.path_prefix, query, body };
     let apps = node.apps();
     let lookup = |key: &str| apps.by_key(key).map(|handle| Arc::clone(&handle.app));
     match api::receive(request, lookup, unix_time()) {
         Ok((app, call)) => {
             let handle = apps.by_id(&app.id).expect("the app was found among these");
-            called(node, handle, call)
+            (Some(app.id.clone()), called(node, handle, call))
         }
-        Err(refusal) => refusal.into(),
+        Err(refusal) => (None, refusal.into()),
     }
 }
 

@@ -21,7 +21,7 @@ const EVENT: Style = Style::new().bold();
 
 /// Whom the output is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// An aligned line per event; states go to the second stream.
     People,
     /// A JSON object per line and event.
@@ -33,7 +33,7 @@ pub enum Format {
 
 /// Writes events to `out`, and to `notes` what only people want to know. Both get colours, so they must strip them where
 /// there is no terminal.
-pub struct Output<O, N> {
+pub(super) struct Output<O, N> {
     format: Format,
     url: ServerUrl,
     out: O,
@@ -44,7 +44,7 @@ pub struct Output<O, N> {
 
 impl<O: Write, N: Write> Output<O, N> {
     /// An output about the server at `url`, aligned to `channel_width` columns for the channel.
-    pub fn new(format: Format, url: ServerUrl, out: O, notes: N, channel_width: usize) -> Self {
+    pub(super) fn new(format: Format, url: ServerUrl, out: O, notes: N, channel_width: usize) -> Self {
         Self { format, url, out, notes, channel_width, event_width: EVENT_WIDTH_MIN }
     }
 
@@ -52,7 +52,7 @@ impl<O: Write, N: Write> Output<O, N> {
     ///
     /// # Errors
     /// If `out` takes no more.
-    pub fn event(&mut self, event: &Event, now: UnixTime) -> io::Result<()> {
+    pub(super) fn event(&mut self, event: &Event, now: UnixTime) -> io::Result<()> {
         match self.format {
             Format::Json { .. } => {
                 self.json(&EventLine { channel: &event.channel, event: &event.name, data: &event.data, user_id: event.user_id.as_deref() })
@@ -75,7 +75,7 @@ impl<O: Write, N: Write> Output<O, N> {
     ///
     /// # Errors
     /// If `out` takes no more.
-    pub fn state(&mut self, notice: &Notice, now: UnixTime) -> io::Result<()> {
+    pub(super) fn state(&mut self, notice: &Notice, now: UnixTime) -> io::Result<()> {
         match self.format {
             Format::Json { states: true } => match State::of(notice) {
                 Some(state) => self.json(&state),
@@ -92,7 +92,7 @@ impl<O: Write, N: Write> Output<O, N> {
     }
 
     /// Writes a remark for people, whatever the format. Nobody depends on it, so that it cannot be written is no error.
-    pub fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         let _ = writeln!(self.notes, "{DIM}{}{DIM:#}", printable(text));
         let _ = self.notes.flush();
     }

@@ -21,7 +21,7 @@ Exit codes:
   0  the server took the event; its answer is on standard output
   1  it refused, or was not reached; the reason is on standard error
   2  the command line is wrong")]
-pub struct Publish {
+pub(super) struct Publish {
     /// The channel to publish on.
     channel: String,
     /// The name of the event.
@@ -53,7 +53,7 @@ impl Publish {
     ///
     /// # Errors
     /// If standard input cannot be read, or the event was not published; the process exits with 1.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let answer = self.publish(io::stdin().lock()).await?;
         match writeln!(io::stdout(), "{}", answer.trim_end()) {
             // Who reads the answer has gone; the event is published all the same.

@@ -31,7 +31,7 @@ Exit codes:
   0  the wanted number of events came, or it was interrupted, or nobody reads its output any more
   1  the server refused, or could not be reached or kept; the reason is on standard error
   2  the command line is wrong")]
-pub struct Subscribe {
+pub(super) struct Subscribe {
     /// The channels to subscribe to.
     #[arg(required = true, value_name = "CHANNEL", value_parser = ChannelName::parse)]
     channels: Vec<ChannelName>,
@@ -69,7 +69,7 @@ impl Subscribe {
     ///
     /// # Errors
     /// If something is missing, the server refuses, or the connection is lost for good; the process exits with 1.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut connection = self.connection()?;

@@ -7,13 +7,13 @@ use tidings_client::{ServerUrl, Tls};
 /// Options of every command that is a client.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Server and app")]
-pub struct Target {
+pub(super) struct Target {
     /// Address of the server: http, https, ws or wss, with its path prefix if it has one.
     #[arg(long, value_name = "URL", env = "TIDINGS_URL", default_value = "http://127.0.0.1:6001")]
-    pub url: ServerUrl,
+    pub(super) url: ServerUrl,
     /// The app's key.
     #[arg(long, value_name = "KEY", env = "TIDINGS_KEY")]
-    pub key: String,
+    pub(super) key: String,
     /// Also trust the certificate authorities in this PEM file.
     #[arg(long, value_name = "FILE", display_order = 100)]
     ca_file: Option<PathBuf>,
@@ -24,7 +24,7 @@ impl Target {
     ///
     /// # Errors
     /// If the file of authorities is of no use.
-    pub fn tls(&self) -> anyhow::Result<Tls> {
+    pub(super) fn tls(&self) -> anyhow::Result<Tls> {
         match &self.ca_file {
             Some(path) => Tls::with_authorities_of(path).context("--ca-file"),
             None => Ok(Tls::new()),

@@ -29,7 +29,7 @@ use webhook::{Failure, Sender, Target};
 
 /// What was delivered and what was not, since the start.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     delivered: AtomicU64,
     failed_attempts: AtomicU64,
     dropped: AtomicU64,
@@ -38,21 +38,21 @@ pub struct Counters {
 
 /// The counters at one moment. Events count once per endpoint that wants them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Events that an endpoint took.
-    pub delivered: u64,
+    pub(crate) delivered: u64,
     /// Requests that did not arrive; most are repeated.
-    pub failed_attempts: u64,
+    pub(crate) failed_attempts: u64,
     /// Events that were lost: queue full, tried for too long, endpoint or app removed, or the server stopped.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// Events for targets that are not allowed, or whose URL is none.
-    pub refused: u64,
+    pub(crate) refused: u64,
 }
 
 impl Counters {
     /// What they are now.
     #[must_use]
-    pub fn read(&self) -> Counts {
+    pub(crate) fn read(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             delivered: read(&self.delivered),
@@ -69,14 +69,14 @@ fn add(counter: &AtomicU64, events: usize) {
 
 /// What a stopping server could not deliver any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// Events, once per endpoint.
-    pub undelivered: usize,
+    pub(crate) undelivered: usize,
 }
 
 /// The running deliveries. Dropping it stops them at once; [`Deliver::shutdown`] first sends what is owed.
 #[derive(Debug)]
-pub struct Deliver {
+pub(crate) struct Deliver {
     counters: Arc<Counters>,
     reload: Arc<Notify>,
     stop: Option<oneshot::Sender<Duration>>,
@@ -85,7 +85,7 @@ pub struct Deliver {
 
 impl Deliver {
     /// Starts to take `facts`. `apps` answers with the app as it is now; it must neither block nor be slow, since it is asked for every fact.
-    pub fn start(
+    pub(crate) fn start(
         runtime: &Handle,
         facts: Arc<FactQueue>,
         apps: impl Fn(&AppId) -> Option<Arc<App>> + Send + 'static,
@@ -127,17 +127,17 @@ impl Deliver {
 
     /// What was delivered and what was not, for whoever shows it.
     #[must_use]
-    pub fn counters(&self) -> &Arc<Counters> {
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
     /// Says that apps changed: endpoints that are gone are dropped with what they are owed. Without it that happens when next they are used.
-    pub fn reloaded(&self) {
+    pub(crate) fn reloaded(&self) {
         self.reload.notify_one();
     }
 
     /// Sends what is owed and what is held back, for at most `grace`; what is left then is logged as lost. For when the last connection is gone.
-    pub async fn shutdown(mut self, grace: Duration) -> Left {
+    pub(crate) async fn shutdown(mut self, grace: Duration) -> Left {
         if let Some(stop) = self.stop.take() {
             // A worker that is gone already answers below.
             let _ = stop.send(grace);
@@ -145,7 +145,7 @@ impl Deliver {
         match (&mut self.worker).await {
             Ok(left) => left,
             Err(error) => {
-                error!(%error, "webhooks ended before the server did");
+                error!(panicked = error.is_panic(), "webhooks ended before the server did");
                 Left { undelivered: 0 }
             }
         }
@@ -414,7 +414,8 @@ impl Worker {
     fn attempted(&mut self, ended: Result<(tokio::task::Id, Result<(), Failure>), JoinError>) {
         let (task, result) = match ended {
             Ok((task, result)) => (task, result),
-            Err(error) => (error.id(), Err(Failure::Connection(error.to_string()))),
+            // In its own words a panic may show the data that it fell over.
+            Err(error) => (error.id(), Err(Failure::Connection("the attempt ended by a fault of the server".to_owned()))),
         };
         let now = self.clock.now();
         let Some(key) = self.running.remove(&task) else { return };

@@ -2,6 +2,7 @@
 
 use crate::transport::websocket::Refusal;
 use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tidings_hub::Time;
 
@@ -36,6 +37,33 @@ impl Answer {
     pub(crate) fn no_room() -> Self {
         let answer = Self::text(503, &b"The server is over its capacity and published nothing of this request; try again.\n"[..]);
         Self { retry_after: Some(1), ..answer }
+    }
+}
+
+/// How many answers were given, by the class of their status.
+///
+/// Each shard has its own, so that an add meets no other thread; what runs beside the shards shares one, which it touches seldom.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    fine: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Answered {
+    /// Counts an answer.
+    pub(crate) fn add(&self, status: u16) {
+        let count = match status / 100 {
+            5 => &self.failed,
+            4 => &self.refused,
+            _ => &self.fine,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The classes and their counts.
+    pub(crate) fn read(&self) -> [(&'static str, u64); 3] {
+        [("2xx", &self.fine), ("4xx", &self.refused), ("5xx", &self.failed)].map(|(class, count)| (class, count.load(Ordering::Relaxed)))
     }
 }
 

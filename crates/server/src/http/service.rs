@@ -1,7 +1,7 @@
 //! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
 
 use super::response::Answer;
-use crate::api::{self, ApiRequest};
+use crate::api::{self, ApiRequest, Caller as ApiCaller};
 use crate::config::Dialect;
 use crate::listener::{Listener, NodeGuard, Peer, assign};
 use crate::node::Node;
@@ -128,7 +128,7 @@ impl Caller {
         let pusher = self.listener.speaks(&Dialect::Pusher);
         let read_only = request.method() == Method::GET || request.method() == Method::HEAD;
         match rest {
-            "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => crate::metrics::page(&self.node).into_response(),
+            "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => self.metrics().await.into_response(),
             "/health" if read_only => health().into_response(),
             "/ready" if read_only => self.ready().into_response(),
             _ if pusher && rest.starts_with("/app/") => upgrade_required().into_response(),
@@ -142,25 +142,44 @@ impl Caller {
         if self.node.is_ready() { Answer::text(200, &b"ready\n"[..]) } else { Answer::text(503, &b"draining\n"[..]) }
     }
 
-    /// A request of the Pusher API, in the order of P-10.7: its path and method first, then its body.
+    /// Made where nobody waits: it reads files.
+    async fn metrics(&self) -> Answer {
+        let node = Arc::clone(&self.node);
+        let page = tokio::task::spawn_blocking(move || crate::metrics::page(&node)).await;
+        page.unwrap_or_else(|_| Answer::text(500, &b"The metrics could not be read.\n"[..]))
+    }
+
+    /// A request of the Pusher API.
     async fn api(&self, path: &str, request: Request<Incoming>) -> Answer {
-        use tidings_dialect::pusher::api::{Refusal, route};
         let method = request.method().as_str().to_owned();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        if let Err(refusal) = route(&method, self.listener.strip(path)) {
-            return refusal.into();
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (forwarded_for, library) = (header("x-forwarded-for"), header("x-pusher-library"));
+        let caller = ApiCaller { peer: self.peer().address, forwarded_for: forwarded_for.as_deref(), library: library.as_deref() };
+        let seen = ApiRequest { method: &method, path, query: &query, body: &[], caller };
+        match self.api_body(path, &method, request).await {
+            Ok(body) => api::answer(&self.node, &self.listener, &self.node.answered, &ApiRequest { body: &body, ..seen }),
+            Err(answer) => {
+                api::refused(&self.listener, &self.node.answered, &seen, answer.status);
+                answer
+            }
         }
+    }
+
+    /// The body of a request that may be performed now, in the order of P-10.7: its path and method first, then its body.
+    async fn api_body(&self, path: &str, method: &str, request: Request<Incoming>) -> Result<Bytes, Answer> {
+        use tidings_dialect::pusher::api::{Refusal, route};
+        route(method, self.listener.strip(path))?;
         let max = self.node.apps().iter().map(|handle| handle.app.limits.body_bytes).max().unwrap_or_default();
-        let body = match self.body(request, max).await {
-            Ok(body) => body,
-            Err(BodyFault::TooLarge) => return Refusal::body_too_large(max).into(),
-            Err(BodyFault::TooSlow) => return Answer::text(408, &b"The request took too long to arrive.\n"[..]),
-            Err(BodyFault::Broken) => return Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
-        };
-        if api::publishes(&method) && tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
-            return Answer::no_room();
+        let body = self.body(request, max).await.map_err(|fault| match fault {
+            BodyFault::TooLarge => Refusal::body_too_large(max).into(),
+            BodyFault::TooSlow => Answer::text(408, &b"The request took too long to arrive.\n"[..]),
+            BodyFault::Broken => Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
+        })?;
+        if api::publishes(method) && tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
+            return Err(Answer::no_room());
         }
-        api::answer(&self.node, &self.listener, &ApiRequest { method: &method, path, query: &query, body: &body })
+        Ok(body)
     }
 
     async fn body(&self, request: Request<Incoming>, max: usize) -> Result<Bytes, BodyFault> {

@@ -7,21 +7,21 @@ pub(crate) use console::{BODY_MAX, HEADER, get, is_own_host, post};
 
 /// The `Content-Security-Policy` that every answer with an [`Asset`] carries: nothing but the page's own files, no inline code, no
 /// framing. Sockets may go to any host, because the page may be opened under another name than the one clients use.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A file of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asset {
+pub(crate) struct Asset {
     /// The value of `Content-Type`.
-    pub content_type: &'static str,
+    pub(crate) content_type: &'static str,
     /// The whole file.
-    pub body: &'static [u8],
+    pub(crate) body: &'static [u8],
 }
 
 /// The file behind `path`, as it stands in the request after the listener's prefix, without the query. Only exact paths are known.
 #[must_use]
-pub fn asset(path: &str) -> Option<Asset> {
+pub(crate) fn asset(path: &str) -> Option<Asset> {
     const HTML: &str = "text/html; charset=utf-8";
     const CSS: &str = "text/css; charset=utf-8";
     const SCRIPT: &str = "text/javascript; charset=utf-8";

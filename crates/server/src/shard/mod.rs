@@ -660,7 +660,6 @@ impl Shard {
         let connection = self.connections.try_remove(slot as usize)?;
         self.core.outgoing.close(slot);
         self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
-        self.core.stats.subscriptions.set(self.core.table.len() as u64);
         Some(connection)
     }
 }

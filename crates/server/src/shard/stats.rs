@@ -1,5 +1,6 @@
 //! What a shard counts. Only the shard writes; whoever scrapes metrics reads.
 
+use crate::http::response::Answered;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A number with one writer.
@@ -52,4 +53,6 @@ pub(crate) struct Stats {
     pub(crate) unspeakable: Count,
     /// Turns of the loop.
     pub(crate) turns: Count,
+    /// Answers to requests of the HTTP API.
+    pub(crate) answered: Answered,
 }
