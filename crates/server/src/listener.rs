@@ -71,7 +71,7 @@ impl Peer {
         self.address = Some(client);
         let admitted = node.addresses.admit(client, &listener.config.trusted_proxies, node.clock.now());
         if let Err(refused) = &admitted {
-            tracing::debug!(address = %client, %refused, "connection refused");
+            tracing::debug!(address = %client, error = %refused, "connection refused");
         }
         self.guards.extend(admitted?);
         Ok(())
@@ -284,7 +284,7 @@ impl Acceptor {
             match self.node.addresses.admit(address, &listener.config.trusted_proxies, now) {
                 Ok(guard) => peer.guards.extend(guard),
                 Err(refused) => {
-                    tracing::debug!(%address, %refused, "connection refused");
+                    tracing::debug!(%address, error = %refused, "connection refused");
                     return Ok(None);
                 }
             }

@@ -56,7 +56,8 @@ impl Server {
     fn line(&self, message: &str) -> serde_json::Value {
         loop {
             let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {message} in\n{}", self.log.lock().unwrap()));
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("this is no line of the log: {line}"));
+            let line: serde_json::Value = serde_json::from_str(&line)
+                .unwrap_or_else(|_| panic!("no line of the log: {line}\n{:?}", self.lines.iter().collect::<Vec<_>>()));
             if line["message"] == message {
                 return line;
             }
@@ -93,7 +94,7 @@ secret = "{SECRET}"
 client_events = true
 webhook_private_targets = true
 [apps.limits]
-body_bytes = "1 KiB"
+body_bytes = "16 KiB"
 [[apps.webhooks]]
 url = "http://127.0.0.1:1/hook?token={WHISPER}"
 headers = {{ Authorization = "{WHISPER}" }}
@@ -105,7 +106,7 @@ headers = {{ Authorization = "{WHISPER}" }}
 async fn over_websocket(address: &str, signatures: &mut Vec<String>) {
     let url = format!("ws://{address}/app/key?protocol=7&client={WHISPER}&version={WHISPER}&token={WHISPER}");
     let mut request = url.into_client_request().unwrap();
-    for name in ["authorization", "cookie", "origin", "user-agent", "x-forwarded-for", "x-pusher-library", "sec-websocket-protocol"] {
+    for name in ["authorization", "cookie", "origin", "user-agent", "x-forwarded-for", "x-pusher-library"] {
         request.headers_mut().insert(name, WHISPER.parse().unwrap());
     }
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
@@ -117,16 +118,16 @@ async fn over_websocket(address: &str, signatures: &mut Vec<String>) {
         signatures.push(signature.clone());
         format!("key:{signature}")
     };
-    let subscribe = |channel: &str, auth: &str, data: &str| {
+    let subscribe = |channel: &str, auth: &str, data: Option<&str>| {
         serde_json::json!({ "event": "pusher:subscribe", "data": { "channel": channel, "auth": auth, "channel_data": data } }).to_string()
     };
-    let user = format!(r#"{{"user_id":"u","user_info":"{WHISPER}"}}"#);
+    let user = format!(r#"{{"user_id":"u","user_info":{{"name":"{WHISPER}"}}}}"#);
     let presence = sign(&format!("presence-open:{user}"));
     for text in [
-        subscribe("private-open", &sign("private-open"), ""),
-        subscribe("presence-open", &presence, &user),
-        subscribe("private-shut", &format!("key:{WHISPER}"), WHISPER),
-        subscribe("private-shut", &format!("{WHISPER}:{WHISPER}"), WHISPER),
+        subscribe("private-open", &sign("private-open"), None),
+        subscribe("presence-open", &presence, Some(&user)),
+        subscribe("private-shut", &format!("key:{WHISPER}"), Some(WHISPER)),
+        subscribe("private-shut", &format!("{WHISPER}:{WHISPER}"), Some(WHISPER)),
         format!(r#"{{"event":"pusher:signin","data":{{"auth":"key:{WHISPER}","user_data":"{{\"id\":\"{WHISPER}\"}}"}}}}"#),
         format!(r#"{{"event":"client-said","channel":"private-open","data":"{WHISPER}"}}"#),
         format!(r#"{{"event":"client-said","channel":"private-shut","data":"{WHISPER}"}}"#),
@@ -137,7 +138,13 @@ async fn over_websocket(address: &str, signatures: &mut Vec<String>) {
         socket.send(Message::text(text)).await.unwrap();
     }
     socket.send(Message::Ping(Payload::from_static(WHISPER.as_bytes()))).await.unwrap();
-    while !matches!(socket.next().await.unwrap().unwrap(), Message::Pong(_)) {}
+    let mut told = Vec::new();
+    while let Some(Ok(Message::Text(text))) = socket.next().await {
+        told.push(text.to_string());
+    }
+    for part in [r#"subscription_succeeded","channel":"private-open""#, r#"subscription_succeeded","channel":"presence-open""#] {
+        assert!(told.iter().any(|text| text.contains(part)), "no {part} in {told:#?}");
+    }
     let close = CloseFrame { code: 4321.into(), reason: WHISPER.into() };
     socket.close(Some(close)).await.unwrap();
     while let Some(Ok(_)) = socket.next().await {}
@@ -182,7 +189,7 @@ fn request(method: &str, target: &str, body: &str) -> String {
 /// Every place of a request, with the status that is expected.
 async fn over_http(address: &str, signatures: &mut Vec<String>) {
     let event = format!(r#"{{"name":"said","channels":["news"],"data":"{WHISPER}"}}"#);
-    let long = format!("{{\"data\":\"{}\"}}", WHISPER.repeat(200));
+    let long = format!("{{\"data\":\"{}\"}}", WHISPER.repeat(2000));
     let good = signed("POST", "/apps/1/events", &event, signatures);
     let channels = signed("GET", "/apps/1/channels", "", signatures);
     let query = good.split_once('?').unwrap().1.to_owned();
@@ -259,7 +266,8 @@ fn the_log_shows_no_secret() {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, clients).await }).unwrap();
     server.line("webhook attempt failed");
 
-    for broken in [format!("secret = \"{WHISPER}"), config("info").replace("client_events = true", &format!("client_events = \"{WHISPER}"))] {
+    for broken in [format!("secret = \"{WHISPER}"), config("info").replace("client_events = true", &format!("client_events = \"{WHISPER}"))]
+    {
         write("tidings.toml", &broken);
         server.signal(rustix::process::Signal::HUP);
         server.line("the configuration is broken and changes nothing");
@@ -278,11 +286,17 @@ fn the_log_shows_no_secret() {
         assert!(lines.is_empty(), "{secret} is in the log:\n{}", lines.join("\n"));
     }
     // It did log, and what it should.
-    let access: Vec<serde_json::Value> =
-        log.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &serde_json::Value| line["message"] == "api request").collect();
-    for (method, path, status) in
-        [("POST", "/apps/1/events", 200), ("GET", "/apps/1/channels", 200), ("POST", "/apps/1/events", 401), ("other", "/apps/1/events", 405)]
-    {
+    let access: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["message"] == "api request")
+        .collect();
+    for (method, path, status) in [
+        ("POST", "/apps/1/events", 200),
+        ("GET", "/apps/1/channels", 200),
+        ("POST", "/apps/1/events", 401),
+        ("other", "/apps/1/events", 405),
+    ] {
         let found = access.iter().find(|line| line["method"] == method && line["path"] == path && line["status"] == status);
         let line = found.unwrap_or_else(|| panic!("no {method} {path} {status} in {access:#?}"));
         assert!(line["address"] == "127.0.0.1" && line["took_us"].is_u64() && line["bytes"].is_u64(), "{line}");

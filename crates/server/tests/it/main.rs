@@ -1,5 +1,4 @@
 //! The server as a whole, as the binary that is shipped.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
+#[cfg(test)]
 mod log;
