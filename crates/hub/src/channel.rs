@@ -47,10 +47,12 @@ pub(crate) struct CachedEvent {
 pub(crate) struct Count {
     /// When it was told last.
     pub(crate) told: Option<Time>,
-    /// A timer of the hub will tell it.
+    /// It has changed since, and will be told later.
     pub(crate) waiting: bool,
 }
 
+    /// A timer of the hub will look at it.
+    pub(crate) timer: bool,
 /// Whom an event of a channel is for, and who must not get it.
 pub(crate) struct Emission<'a> {
     pub(crate) channel: &'a Channel,
@@ -154,7 +156,7 @@ impl State {
 
     /// Tells subscribers and those outside how many there are.
     pub(crate) fn tell_count(&mut self, at: &Emission<'_>, now: Time) {
-        self.count = Count { told: Some(now), waiting: false };
+        (self.count.told, self.count.waiting) = (Some(now), false);
         let count = self.subscribers;
         self.emit(at, None, Body::SubscriptionCount(count));
         self.tell(at, FactKind::SubscriptionCount(count));

@@ -256,11 +256,12 @@ impl Channels {
             Due::Count => {
                 let app = Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner));
                 if state.count.waiting {
-                    state.tell_count(&self.emission(&app, channel), now);
+                    self.count_changed(&app, &self.emission(&app, channel), channel, &mut state, now);
                 }
             }
         }
         self.remove_if_idle(channel, state);
+                state.count.timer = false;
     }
 
     /// Forgets what the channel remembers if its time is over, or looks again when it will be.
@@ -283,8 +284,9 @@ impl Channels {
         let due = state.count.told.map(|told| told + app.limits.count_interval);
         match due {
             Some(due) if state.subscribers > app.limits.count_immediate && due > now => {
-                if !state.count.waiting {
-                    state.count.waiting = true;
+                state.count.waiting = true;
+                // One timer is enough: if the number was told since it was set, it comes too early and is set anew.
+                if !std::mem::replace(&mut state.count.timer, true) {
                     self.shared.schedule(due, Due::Count, channel);
                 }
             }
