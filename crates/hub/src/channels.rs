@@ -163,7 +163,10 @@ impl Channels {
 
     fn publish_one(&self, app: &App, publish: &Publish, name: &ChannelName, now: Time) {
         while let Some(channel) = self.find_for(publish, name) {
-            let Some(mut state) = channel.lock() else { return self.lose(&channel) };
+            let Some(mut state) = channel.lock() else {
+                self.lose(&channel);
+                continue;
+            };
             if state.gone {
                 continue;
             }
@@ -181,9 +184,13 @@ impl Channels {
         let mut states: SmallVec<[(&Arc<Channel>, MutexGuard<'_, State>); 4]> = SmallVec::new();
         for channel in channels {
             match channel.lock() {
-                Some(state) if state.gone => return false,
-                Some(state) => states.push((channel, state)),
-                None => self.lose(channel),
+                Some(state) if !state.gone => states.push((channel, state)),
+                Some(_) => return false,
+                None => {
+                    drop(states);
+                    self.lose(channel);
+                    return false;
+                }
             }
         }
         let mut filled = false;
