@@ -40,6 +40,8 @@ pub(crate) struct State {
 pub(crate) struct CachedEvent {
     pub(crate) event: Arc<Event>,
     pub(crate) expires: Time,
+    /// Its place among the app's caches.
+    pub(crate) filled: u64,
 }
 
 /// Where telling the number of subscribers stands (P-14.3).

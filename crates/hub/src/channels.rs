@@ -10,7 +10,7 @@ use crate::{SocketId, Source, Time, Watched};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// The map is cut so that shards that create channels at the same time rarely meet.
@@ -20,8 +20,8 @@ type Map = HashMap<ChannelName, Arc<Channel>, FixedState>;
 
 /// The channels and users of one app.
 ///
-/// Locks are taken in this order: the map's stripe, a channel (several in byte order of their names), then one of inbox, facts or timers;
-/// no two of the last three at once. Nothing here waits while it holds one.
+/// Locks are taken in this order: the map's stripe, a channel (several in byte order of their names), then one of inbox, facts, timers or
+/// caches; no two of the last four at once. Nothing here waits while it holds one.
 #[derive(Debug)]
 pub struct Channels {
     shared: Arc<Shared>,
@@ -31,8 +31,14 @@ pub struct Channels {
     hasher: FixedState,
     stripes: [RwLock<Map>; STRIPES],
     users: Mutex<Users>,
-    /// Channels that remember an event, the oldest first as far as is known.
-    caches: Mutex<VecDeque<(u64, Weak<Channel>)>>,
+    caches: Mutex<Caches>,
+}
+
+/// Channels that remember an event, in the order in which they were filled last.
+#[derive(Debug, Default)]
+struct Caches {
+    filled: u64,
+    oldest_first: BTreeMap<u64, Weak<Channel>>,
 }
 
 impl Channels {
@@ -193,17 +199,17 @@ impl Channels {
                 }
             }
         }
-        let mut filled = false;
+        let mut too_many = false;
         for publish in batch {
             for name in &publish.channels {
                 let Ok(place) = states.binary_search_by(|(channel, _)| channel.name.cmp(name)) else { continue };
                 let (channel, state) = &mut states[place];
                 let event = state.publish(&self.emission(app, channel), publish);
-                filled |= self.remember(app, channel, state, publish, event, now);
+                too_many |= self.remember(app, channel, state, publish, event, now);
             }
         }
         drop(states);
-        if filled {
+        if too_many {
             self.bound_caches(app);
         }
         true
@@ -215,42 +221,35 @@ impl Channels {
             return false;
         }
         let expires = now + app.limits.cache_ttl;
-        let serial = event.serial;
-        let filled = state.cache.replace(CachedEvent { event, expires }).is_none();
-        if !state.cache_timer {
-            state.cache_timer = true;
+        if !std::mem::replace(&mut state.cache_timer, true) {
             self.shared.schedule(expires, Due::Cache, channel);
         }
-        if filled {
-            self.caches().push_back((serial, Arc::downgrade(channel)));
+        let mut caches = self.caches();
+        caches.filled += 1;
+        let filled = caches.filled;
+        caches.oldest_first.insert(filled, Arc::downgrade(channel));
+        if let Some(old) = state.cache.replace(CachedEvent { event, expires, filled }) {
+            caches.oldest_first.remove(&old.filled);
         }
-        filled
+        caches.oldest_first.len() > app.limits.caches
     }
 
     /// Forgets the oldest cached events until the app has no more than it may. Called without any channel's lock.
     fn bound_caches(&self, app: &App) {
         loop {
-            let (serial, channel) = {
+            let (filled, channel) = {
                 let mut caches = self.caches();
-                if caches.len() <= app.limits.caches {
+                if caches.oldest_first.len() <= app.limits.caches {
                     return;
                 }
-                let Some(oldest) = caches.pop_front() else { return };
+                let Some(oldest) = caches.oldest_first.pop_first() else { return };
                 oldest
             };
             let Some(channel) = channel.upgrade() else { continue };
             let Some(mut state) = channel.lock() else { continue };
-            match &state.cache {
-                // Filled again since it was queued: it is younger than its place says.
-                Some(cached) if cached.event.serial > serial => {
-                    let younger = (cached.event.serial, Arc::downgrade(&channel));
-                    self.caches().push_back(younger);
-                }
-                Some(_) => {
-                    state.cache = None;
-                    self.remove_if_idle(&channel, state);
-                }
-                None => {}
+            // It may have been filled again meanwhile, and has another place then.
+            if state.cache.take_if(|cached| cached.filled == filled).is_some() {
+                self.remove_if_idle(&channel, state);
             }
         }
     }
@@ -276,9 +275,10 @@ impl Channels {
         match &state.cache {
             Some(cached) if cached.expires > now => self.shared.schedule(cached.expires, Due::Cache, channel),
             _ => {
-                state.cache = None;
                 state.cache_timer = false;
-                self.caches().retain(|(_, other)| other.as_ptr() != Arc::as_ptr(channel));
+                if let Some(expired) = state.cache.take() {
+                    self.caches().oldest_first.remove(&expired.filled);
+                }
             }
         }
     }
@@ -438,7 +438,7 @@ impl Channels {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn caches(&self) -> MutexGuard<'_, VecDeque<(u64, Weak<Channel>)>> {
+    fn caches(&self) -> MutexGuard<'_, Caches> {
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
