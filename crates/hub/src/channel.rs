@@ -51,10 +51,10 @@ pub(crate) struct Count {
     pub(crate) told: Option<Time>,
     /// It has changed since, and will be told later.
     pub(crate) waiting: bool,
-}
-
     /// A timer of the hub will look at it.
     pub(crate) timer: bool,
+}
+
 /// Whom an event of a channel is for, and who must not get it.
 pub(crate) struct Emission<'a> {
     pub(crate) channel: &'a Channel,

@@ -215,7 +215,7 @@ impl Channels {
         true
     }
 
-    /// Fills the cache of a cache channel with what a server published (P-13.1). Returns whether one more channel remembers now.
+    /// Fills the cache of a cache channel with what a server published (P-13.1). Returns whether more channels remember now than may.
     fn remember(&self, app: &App, channel: &Arc<Channel>, state: &mut State, publish: &Publish, event: Arc<Event>, now: Time) -> bool {
         if publish.source != Source::Server || !channel.name.caches() {
             return false;
@@ -261,13 +261,13 @@ impl Channels {
             Due::Cache => self.expire_cache(channel, &mut state, now),
             Due::Count => {
                 let app = Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner));
+                state.count.timer = false;
                 if state.count.waiting {
                     self.count_changed(&app, &self.emission(&app, channel), channel, &mut state, now);
                 }
             }
         }
         self.remove_if_idle(channel, state);
-                state.count.timer = false;
     }
 
     /// Forgets what the channel remembers if its time is over, or looks again when it will be.
@@ -414,8 +414,7 @@ impl Channels {
     /// Drops a channel that a fault left unusable and has its subscribers closed.
     fn lose(&self, channel: &Arc<Channel>) {
         if channel.mark_lost() {
-            // How far it came cannot be known: jump ahead of anything it can have reached.
-            self.shared.retire(self.shared.next_channel().1.saturating_add(1 << 32));
+            self.shared.leap();
             self.remove(channel);
             for inbox in &self.shared.inboxes {
                 inbox.push(Item::Lost { channel_id: channel.id });
