@@ -21,3 +21,5 @@ mod shard;
 mod tls;
 pub mod transport;
 mod wire;
+#[cfg(any(test, feature = "bench"))]
+mod world;
