@@ -40,6 +40,8 @@ pub(crate) struct State {
 pub(crate) struct CachedEvent {
     pub(crate) event: Arc<Event>,
     pub(crate) expires: Time,
+    /// Its place among the app's caches.
+    pub(crate) filled: u64,
 }
 
 /// Where telling the number of subscribers stands (P-14.3).
@@ -47,8 +49,10 @@ pub(crate) struct CachedEvent {
 pub(crate) struct Count {
     /// When it was told last.
     pub(crate) told: Option<Time>,
-    /// A timer of the hub will tell it.
+    /// It has changed since, and will be told later.
     pub(crate) waiting: bool,
+    /// A timer of the hub will look at it.
+    pub(crate) timer: bool,
 }
 
 /// Whom an event of a channel is for, and who must not get it.
@@ -154,7 +158,7 @@ impl State {
 
     /// Tells subscribers and those outside how many there are.
     pub(crate) fn tell_count(&mut self, at: &Emission<'_>, now: Time) {
-        self.count = Count { told: Some(now), waiting: false };
+        (self.count.told, self.count.waiting) = (Some(now), false);
         let count = self.subscribers;
         self.emit(at, None, Body::SubscriptionCount(count));
         self.tell(at, FactKind::SubscriptionCount(count));

@@ -10,7 +10,7 @@ use crate::{SocketId, Source, Time, Watched};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// The map is cut so that shards that create channels at the same time rarely meet.
@@ -20,8 +20,8 @@ type Map = HashMap<ChannelName, Arc<Channel>, FixedState>;
 
 /// The channels and users of one app.
 ///
-/// Locks are taken in this order: the map's stripe, a channel (several in byte order of their names), then one of inbox, facts or timers;
-/// no two of the last three at once. Nothing here waits while it holds one.
+/// Locks are taken in this order: the map's stripe, a channel (several in byte order of their names), then one of inbox, facts, timers or
+/// caches; no two of the last four at once. Nothing here waits while it holds one.
 #[derive(Debug)]
 pub struct Channels {
     shared: Arc<Shared>,
@@ -31,8 +31,14 @@ pub struct Channels {
     hasher: FixedState,
     stripes: [RwLock<Map>; STRIPES],
     users: Mutex<Users>,
-    /// Channels that remember an event, the oldest first as far as is known.
-    caches: Mutex<VecDeque<(u64, Weak<Channel>)>>,
+    caches: Mutex<Caches>,
+}
+
+/// Channels that remember an event, in the order in which they were filled last.
+#[derive(Debug, Default)]
+struct Caches {
+    filled: u64,
+    oldest_first: BTreeMap<u64, Weak<Channel>>,
 }
 
 impl Channels {
@@ -163,7 +169,10 @@ impl Channels {
 
     fn publish_one(&self, app: &App, publish: &Publish, name: &ChannelName, now: Time) {
         while let Some(channel) = self.find_for(publish, name) {
-            let Some(mut state) = channel.lock() else { return self.lose(&channel) };
+            let Some(mut state) = channel.lock() else {
+                self.lose(&channel);
+                continue;
+            };
             if state.gone {
                 continue;
             }
@@ -181,69 +190,66 @@ impl Channels {
         let mut states: SmallVec<[(&Arc<Channel>, MutexGuard<'_, State>); 4]> = SmallVec::new();
         for channel in channels {
             match channel.lock() {
-                Some(state) if state.gone => return false,
-                Some(state) => states.push((channel, state)),
-                None => self.lose(channel),
+                Some(state) if !state.gone => states.push((channel, state)),
+                Some(_) => return false,
+                None => {
+                    drop(states);
+                    self.lose(channel);
+                    return false;
+                }
             }
         }
-        let mut filled = false;
+        let mut too_many = false;
         for publish in batch {
             for name in &publish.channels {
                 let Ok(place) = states.binary_search_by(|(channel, _)| channel.name.cmp(name)) else { continue };
                 let (channel, state) = &mut states[place];
                 let event = state.publish(&self.emission(app, channel), publish);
-                filled |= self.remember(app, channel, state, publish, event, now);
+                too_many |= self.remember(app, channel, state, publish, event, now);
             }
         }
         drop(states);
-        if filled {
+        if too_many {
             self.bound_caches(app);
         }
         true
     }
 
-    /// Fills the cache of a cache channel with what a server published (P-13.1). Returns whether one more channel remembers now.
+    /// Fills the cache of a cache channel with what a server published (P-13.1). Returns whether more channels remember now than may.
     fn remember(&self, app: &App, channel: &Arc<Channel>, state: &mut State, publish: &Publish, event: Arc<Event>, now: Time) -> bool {
         if publish.source != Source::Server || !channel.name.caches() {
             return false;
         }
         let expires = now + app.limits.cache_ttl;
-        let serial = event.serial;
-        let filled = state.cache.replace(CachedEvent { event, expires }).is_none();
-        if !state.cache_timer {
-            state.cache_timer = true;
+        if !std::mem::replace(&mut state.cache_timer, true) {
             self.shared.schedule(expires, Due::Cache, channel);
         }
-        if filled {
-            self.caches().push_back((serial, Arc::downgrade(channel)));
+        let mut caches = self.caches();
+        caches.filled += 1;
+        let filled = caches.filled;
+        caches.oldest_first.insert(filled, Arc::downgrade(channel));
+        if let Some(old) = state.cache.replace(CachedEvent { event, expires, filled }) {
+            caches.oldest_first.remove(&old.filled);
         }
-        filled
+        caches.oldest_first.len() > app.limits.caches
     }
 
     /// Forgets the oldest cached events until the app has no more than it may. Called without any channel's lock.
     fn bound_caches(&self, app: &App) {
         loop {
-            let (serial, channel) = {
+            let (filled, channel) = {
                 let mut caches = self.caches();
-                if caches.len() <= app.limits.caches {
+                if caches.oldest_first.len() <= app.limits.caches {
                     return;
                 }
-                let Some(oldest) = caches.pop_front() else { return };
+                let Some(oldest) = caches.oldest_first.pop_first() else { return };
                 oldest
             };
             let Some(channel) = channel.upgrade() else { continue };
             let Some(mut state) = channel.lock() else { continue };
-            match &state.cache {
-                // Filled again since it was queued: it is younger than its place says.
-                Some(cached) if cached.event.serial > serial => {
-                    let younger = (cached.event.serial, Arc::downgrade(&channel));
-                    self.caches().push_back(younger);
-                }
-                Some(_) => {
-                    state.cache = None;
-                    self.remove_if_idle(&channel, state);
-                }
-                None => {}
+            // It may have been filled again meanwhile, and has another place then.
+            if state.cache.take_if(|cached| cached.filled == filled).is_some() {
+                self.remove_if_idle(&channel, state);
             }
         }
     }
@@ -255,8 +261,9 @@ impl Channels {
             Due::Cache => self.expire_cache(channel, &mut state, now),
             Due::Count => {
                 let app = Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner));
+                state.count.timer = false;
                 if state.count.waiting {
-                    state.tell_count(&self.emission(&app, channel), now);
+                    self.count_changed(&app, &self.emission(&app, channel), channel, &mut state, now);
                 }
             }
         }
@@ -268,9 +275,10 @@ impl Channels {
         match &state.cache {
             Some(cached) if cached.expires > now => self.shared.schedule(cached.expires, Due::Cache, channel),
             _ => {
-                state.cache = None;
                 state.cache_timer = false;
-                self.caches().retain(|(_, other)| other.as_ptr() != Arc::as_ptr(channel));
+                if let Some(expired) = state.cache.take() {
+                    self.caches().oldest_first.remove(&expired.filled);
+                }
             }
         }
     }
@@ -283,8 +291,9 @@ impl Channels {
         let due = state.count.told.map(|told| told + app.limits.count_interval);
         match due {
             Some(due) if state.subscribers > app.limits.count_immediate && due > now => {
-                if !state.count.waiting {
-                    state.count.waiting = true;
+                state.count.waiting = true;
+                // One timer is enough: if the number was told since it was set, it comes too early and is set anew.
+                if !std::mem::replace(&mut state.count.timer, true) {
                     self.shared.schedule(due, Due::Count, channel);
                 }
             }
@@ -405,8 +414,7 @@ impl Channels {
     /// Drops a channel that a fault left unusable and has its subscribers closed.
     fn lose(&self, channel: &Arc<Channel>) {
         if channel.mark_lost() {
-            // How far it came cannot be known: jump ahead of anything it can have reached.
-            self.shared.retire(self.shared.next_channel().1.saturating_add(1 << 32));
+            self.shared.leap();
             self.remove(channel);
             for inbox in &self.shared.inboxes {
                 inbox.push(Item::Lost { channel_id: channel.id });
@@ -429,7 +437,7 @@ impl Channels {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn caches(&self) -> MutexGuard<'_, VecDeque<(u64, Weak<Channel>)>> {
+    fn caches(&self) -> MutexGuard<'_, Caches> {
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -50,7 +50,10 @@ impl Hub {
 
     /// Forgets an app. Those who still hold its channels may finish with them.
     pub fn forget(&self, app: &AppId) {
-        self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app);
+        if self.apps.write().unwrap_or_else(PoisonError::into_inner).remove(app).is_some() {
+            // Its channels may still go on. Should the app come back, theirs must not give the same serials again.
+            self.shared.leap();
+        }
     }
 
     /// The epoch given at the start.
@@ -87,6 +90,12 @@ impl Hub {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         self.shared.next_deadline()
+    }
+
+    /// How many timers wait, those of channels that are gone included.
+    #[cfg(test)]
+    pub(crate) fn timers_len(&self) -> usize {
+        self.shared.timers_len()
     }
 
     /// Does all that is due at `now`.

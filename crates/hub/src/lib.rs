@@ -14,6 +14,8 @@ mod name;
 mod presence;
 mod shared;
 mod subscriber;
+#[cfg(test)]
+mod tests;
 mod time;
 mod user;
 

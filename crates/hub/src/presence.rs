@@ -36,14 +36,17 @@ impl Members {
     /// Counts one more connection of the member and takes over what it says of itself (P-7.7). Returns whether the user is new.
     pub(crate) fn join(&mut self, member: Member) -> bool {
         let users = self.users.get_or_insert_default();
-        users.list = None;
         match users.by_id.get_mut(&*member.user_id) {
             Some(presence) => {
                 presence.connections += 1;
-                presence.user_info = member.user_info;
+                if presence.user_info != member.user_info {
+                    presence.user_info = member.user_info;
+                    users.list = None;
+                }
                 false
             }
             None => {
+                users.list = None;
                 users.by_id.insert(member.user_id, Presence { user_info: member.user_info, connections: 1 });
                 true
             }

@@ -4,7 +4,7 @@ use crate::{Budget, Channel, FactQueue, Inbox, Time};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -15,8 +15,21 @@ pub(crate) struct Shared {
     /// The highest serial that any channel that is gone has reached: a new one begins above it.
     serials: AtomicU64,
     channels: AtomicU64,
-    timers: Mutex<BinaryHeap<Reverse<Timer>>>,
+    timers: Mutex<Timers>,
 }
+
+/// What is due, the earliest first.
+#[derive(Debug, Default)]
+struct Timers {
+    heap: BinaryHeap<Reverse<Timer>>,
+    /// At this length those of channels that are gone are swept out, so that the heap is bounded by the channels there are.
+    sweep_at: usize,
+}
+
+/// A heap with fewer timers is not worth sweeping.
+const SWEEP_FROM: usize = 1024;
+/// More than any channel emits in its life.
+const LEAP: u64 = 1 << 32;
 
 /// A channel that wants to be looked at.
 #[derive(Debug)]
@@ -52,20 +65,40 @@ impl Shared {
         self.serials.fetch_max(serial, Memory::AcqRel);
     }
 
+    /// Jumps ahead of anything that channels whose serials are not known any more can reach.
+    pub(crate) fn leap(&self) {
+        self.serials.fetch_add(LEAP, Memory::AcqRel);
+    }
+
     pub(crate) fn schedule(&self, at: Time, due: Due, channel: &Arc<Channel>) {
         let timer = Timer { at, due, channel: Arc::downgrade(channel) };
-        self.timers.lock().unwrap_or_else(PoisonError::into_inner).push(Reverse(timer));
+        let mut timers = self.timers();
+        timers.heap.push(Reverse(timer));
+        if timers.heap.len() >= timers.sweep_at.max(SWEEP_FROM) {
+            timers.heap.retain(|Reverse(timer)| timer.channel.strong_count() > 0);
+            timers.sweep_at = 2 * timers.heap.len();
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        self.timers.lock().unwrap_or_else(PoisonError::into_inner).peek().map(|Reverse(timer)| timer.at)
+        self.timers().heap.peek().map(|Reverse(timer)| timer.at)
     }
 
     /// A timer that is due, if there is one.
     pub(crate) fn due(&self, now: Time) -> Option<Timer> {
-        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = timers.peek().is_some_and(|Reverse(timer)| timer.at <= now);
-        due.then(|| timers.pop().map(|Reverse(timer)| timer))?
+        let mut timers = self.timers();
+        let due = timers.heap.peek().is_some_and(|Reverse(timer)| timer.at <= now);
+        due.then(|| timers.heap.pop().map(|Reverse(timer)| timer))?
+    }
+
+    /// How many timers there are, those of channels that are gone included.
+    #[cfg(test)]
+    pub(crate) fn timers_len(&self) -> usize {
+        self.timers().heap.len()
+    }
+
+    fn timers(&self) -> MutexGuard<'_, Timers> {
+        self.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

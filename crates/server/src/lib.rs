@@ -24,3 +24,5 @@ mod run;
 mod shard;
 mod tls;
 mod wire;
+#[cfg(any(test, feature = "bench"))]
+mod world;

@@ -64,3 +64,87 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::websocket::Inflater;
+    use bytes::Bytes;
+    use std::sync::Arc;
+    use tidings_hub::{Body, Budget, ChannelName, Source};
+
+    const FORMATS: [Format; 3] = [Format::Text, Format::Deflate15, Format::Deflate9];
+
+    fn event(data: impl Into<Bytes>, budget: &Arc<Budget>) -> Event {
+        let body = Body::Published { name: Arc::from("e"), data: data.into(), source: Source::Server };
+        Event::new(ChannelName::parse("c").unwrap(), 1, 1, None, body, budget)
+    }
+
+    fn text(data: &str) -> String {
+        format!(r#"{{"event":"e","channel":"c","data":"{data}"}}"#)
+    }
+
+    /// P-3.7: the plain frame and both compressed ones say the same.
+    #[test]
+    fn all_forms_say_the_same() {
+        let (budget, mut encoder, mut inflater) = (Arc::new(Budget::new(usize::MAX)), Encoder::default(), Inflater::default());
+        for data in ["", "hi", "ab".repeat(5_000).as_str()] {
+            let event = event(data.to_owned(), &budget);
+            let plain = encoder.encode(&event, Format::Text).clone();
+            assert_eq!(plain, frame::text(text(data)));
+            for format in [Format::Deflate15, Format::Deflate9] {
+                let frame = encoder.encode(&event, format);
+                if data.len() < 256 {
+                    assert_eq!(frame, &plain, "too short to compress: the very same bytes");
+                    assert_eq!(frame.as_ptr(), plain.as_ptr());
+                } else {
+                    assert!(frame.len() < plain.len() / 10);
+                    assert_eq!(inflater.inflate(frame::payload(frame), 20_000).unwrap(), frame::payload(&plain));
+                }
+            }
+        }
+    }
+
+    /// Bytes that do not shrink travel as they are, in every format.
+    #[test]
+    fn what_does_not_shrink_stays_plain() {
+        let mut state = 1_u64;
+        let mut chance = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'!' + ((state >> 40) % 90) as u8)
+        };
+        // Neither a quote nor a backslash, which would be escaped.
+        let data: String = (0..300).map(|_| chance()).map(|c| if matches!(c, '"' | '\\') { 'x' } else { c }).collect();
+        let (budget, mut encoder) = (Arc::new(Budget::new(usize::MAX)), Encoder::default());
+        let event = event(data.clone(), &budget);
+        for format in FORMATS {
+            let len = encoder.encode(&event, format).len();
+            assert!(len <= frame::frame_len(text(&data).len()), "{format:?}");
+        }
+    }
+
+    /// Whoever asks first makes the form, in whatever order; the others share its bytes.
+    #[test]
+    fn each_form_is_made_once() {
+        for order in [FORMATS, [Format::Deflate9, Format::Text, Format::Deflate15]] {
+            let (budget, mut encoder) = (Arc::new(Budget::new(usize::MAX)), Encoder::default());
+            let event = event("x".repeat(1000), &budget);
+            let first = order.map(|format| encoder.encode(&event, format).as_ptr());
+            let used = budget.used();
+            let again = order.map(|format| Encoder::default().encode(&event, format).as_ptr());
+            assert_eq!((first, used), (again, budget.used()));
+            drop(event);
+            assert_eq!(budget.used(), 0);
+        }
+    }
+
+    /// What is no text cannot be said in this dialect: an empty frame, in every format.
+    #[test]
+    fn what_cannot_be_said_is_an_empty_frame() {
+        let budget = Arc::new(Budget::new(usize::MAX));
+        for format in FORMATS {
+            let event = event(&b"\xff\xfe"[..], &budget);
+            assert!(Encoder::default().encode(&event, format).is_empty(), "{format:?}");
+        }
+    }
+}

@@ -114,7 +114,9 @@ fn plain_length(headers: &[Header<'_>]) -> Option<usize> {
             if length.is_some() {
                 return None;
             }
-            length = Some(std::str::from_utf8(header.value).ok()?.parse().ok()?);
+            // Digits and nothing else: Rust would read a sign, which no proxy in front does.
+            let digits = std::str::from_utf8(header.value).ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?;
+            length = Some(digits.parse().ok()?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") || header.name.eq_ignore_ascii_case("expect") {
             return None;
         }
@@ -174,42 +176,4 @@ pub(crate) fn is_secure(listener: &Listener, tls: bool, peer: Option<IpAddr>, fo
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::listener::tests::behind_a_proxy;
-
-    fn head<'a>(bytes: &'a str, listener: &Listener) -> Head<'a> {
-        match first(bytes.as_bytes(), listener, 100) {
-            First::Upgrade(head, Ok(_)) => head,
-            _ => panic!("no upgrade: {bytes}"),
-        }
-    }
-
-    /// A proxy that adds a line of its own, as HAProxy does, leaves those of the client before it.
-    #[test]
-    fn a_client_cannot_name_itself_through_a_proxy() {
-        let listener = behind_a_proxy(false);
-        let proxy = Some("10.0.0.1".parse().unwrap());
-        for (headers, client, secure) in [
-            ("X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n", "192.0.2.7", true),
-            ("X-Forwarded-For: 203.0.113.9, 192.0.2.7, 10.0.0.2\r\n", "192.0.2.7", false),
-            (
-                "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\n",
-                "192.0.2.7",
-                false,
-            ),
-        ] {
-            let request = format!(
-                "GET /app/k?protocol=7 HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
-            );
-            let head = head(&request, &listener);
-            assert_eq!(client_address(&listener, proxy, head.forwarded_for), Some(client.parse().unwrap()), "{headers}");
-            assert_eq!(is_secure(&listener, false, proxy, head.forwarded_proto), secure, "{headers}");
-            // Nobody else is believed.
-            let stranger = Some("198.51.100.1".parse().unwrap());
-            assert_eq!(client_address(&listener, stranger, head.forwarded_for), stranger);
-            assert!(!is_secure(&listener, false, stranger, head.forwarded_proto));
-        }
-    }
-}
+mod tests;

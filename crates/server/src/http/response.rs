@@ -117,3 +117,64 @@ pub(crate) fn refused_upgrade(refusal: Refusal) -> Bytes {
     let body = format!("{refusal}\n");
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The response without its date, whose form is looked at.
+    fn written(answer: &Answer, keep_alive: bool) -> String {
+        let response = Writer::default().write(answer, keep_alive, Time::ZERO);
+        let text = String::from_utf8(response.to_vec()).unwrap();
+        let (head, rest) = text.split_once("\r\ndate: ").unwrap();
+        let (date, rest) = rest.split_once("\r\n").unwrap();
+        assert!(httpdate::parse_http_date(date).is_ok(), "{date}");
+        format!("{head}\r\n{rest}")
+    }
+
+    /// P-10.11, P-10.12.
+    #[test]
+    fn responses_are_whole() {
+        for (answer, keep_alive, expected) in [
+            (
+                Answer::json(Bytes::from_static(b"{}")),
+                true,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+            ),
+            (Answer::empty(202), true, "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"),
+            (
+                Answer { allow: Some("GET, POST"), ..Answer::text(405, &b"no\n"[..]) },
+                false,
+                "HTTP/1.1 405 Method Not Allowed\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 3\r\nallow: GET, POST\r\n\
+                 connection: close\r\n\r\nno\n",
+            ),
+        ] {
+            assert_eq!(written(&answer, keep_alive), expected);
+        }
+        let no_room = written(&Answer::no_room(), true);
+        assert!(no_room.starts_with("HTTP/1.1 503 ") && no_room.contains("\r\nretry-after: 1\r\n"), "{no_room}");
+    }
+
+    #[test]
+    fn the_date_is_made_once_a_second() {
+        let mut writer = Writer::default();
+        writer.date(Time::ZERO);
+        "kept".clone_into(&mut writer.date);
+        assert_eq!(writer.date(Time::from_micros(999_999)), "kept");
+        assert_ne!(writer.date(Time::from_micros(1_000_000)), "kept");
+    }
+
+    /// P-2.1: 426 where asking in another way helps.
+    #[test]
+    fn a_refused_upgrade_says_why() {
+        for (refusal, status, header) in [
+            (Refusal::Version, "HTTP/1.1 426 Upgrade Required\r\n", "Sec-WebSocket-Version: 13\r\n"),
+            (Refusal::Key, "HTTP/1.1 400 Bad Request\r\n", "connection: close\r\n"),
+        ] {
+            let text = String::from_utf8(refused_upgrade(refusal).to_vec()).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(status) && text.contains(header), "{text}");
+            assert!(head.contains(&format!("content-length: {}", body.len())) && body == format!("{refusal}\n"), "{text}");
+        }
+    }
+}

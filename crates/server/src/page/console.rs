@@ -147,3 +147,6 @@ fn field(body: &[u8], name: &str) -> Option<String> {
     let value = body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
     Some(percent_decode_str(&value.replace('+', " ")).decode_utf8().ok()?.into_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,31 +20,6 @@ impl Socket {
         }
     }
 
-    /// Writes what the kernel takes at once.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-            Self::Tls(tls) => tls.write(bytes),
-        }
-    }
-
-    pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.write_vectored(slices),
-            Self::Unix(stream) => stream.write_vectored(slices),
-            Self::Tls(tls) => tls.write_vectored(slices),
-        }
-    }
-
-    /// Writes what encryption holds back. `WouldBlock` while the kernel has no room for all of it.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Tls(tls) => tls.flush(),
-            Self::Plain(_) | Self::Unix(_) => Ok(()),
-        }
-    }
-
     /// Whether one read that gave fewer bytes than there was room for has emptied the socket.
     pub(crate) fn short_read_is_last(&self) -> bool {
         !matches!(self, Self::Tls(_))
@@ -73,6 +48,32 @@ impl Socket {
 
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+}
+
+/// Takes what the kernel takes at once. Flushing writes what encryption holds back: `WouldBlock` while the kernel has no room for all of it.
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) => stream.write_vectored(slices),
+            Self::Tls(tls) => tls.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tls(tls) => tls.flush(),
+            Self::Plain(_) | Self::Unix(_) => Ok(()),
+        }
     }
 }
 

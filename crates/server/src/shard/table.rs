@@ -154,7 +154,8 @@ impl Table {
 
     /// The connection's subscription to the channel of that name.
     pub(crate) fn find(&self, slot: u32, name: &str) -> Option<Subscription<'_>> {
-        let entry = &self.connections[slot as usize].list[self.position(slot, name)?];
+        let entry = self.position(slot, name)?;
+        let entry = &self.connections[slot as usize].list[entry];
         Some(Subscription { channel: &self.channels[entry.channel as usize].hub.name, user_id: entry.user_id.as_ref() })
     }
 
@@ -166,3 +167,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,7 @@ fn index(time: Time) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn at(millis: u64) -> Time {
         Time::from_micros(millis * 1000)
@@ -97,5 +98,38 @@ mod tests {
         let mut wheel = Wheel::new(at(0));
         wheel.arm(at(10_000_000), Alarm { slot: 1, generation: 0 });
         assert_eq!(fired(&mut wheel, at(300_000)), [1]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever is armed and however the shard sleeps, each alarm fires in the first turn after its slot is over, once.
+        #[test]
+        fn each_alarm_fires_once_and_in_time(steps in prop::collection::vec((0..400_000_u64, 0..60_000_u64, 0..4_usize), 1..60)) {
+            let mut now = 1_000_000;
+            let mut wheel = Wheel::new(at(now));
+            // The slot that it was said to fire from, and when it is wanted.
+            let mut armed: Vec<(u64, u64)> = Vec::new();
+            for (ahead, pause, count) in steps {
+                for _ in 0..count {
+                    let from = wheel.arm(at(now + ahead), Alarm { slot: armed.len() as u32, generation: 7 });
+                    prop_assert!(from <= Wheel::slot_of(at(now + ahead)) && from >= wheel.next, "never later than wanted");
+                    prop_assert!(ahead > 200_000 || from == Wheel::slot_of(at(now + ahead)), "near alarms have a slot of their own");
+                    armed.push((from, now + ahead));
+                }
+                // As long as the wheel allows, or until something else wakes the shard.
+                let sleep = wheel.sleep(at(now)).map_or(pause, |sleep| pause.min(sleep.as_micros().div_ceil(1000) as u64));
+                now += sleep;
+                let mut due = Vec::new();
+                wheel.turn(at(now), &mut due);
+                for (from, alarm) in due {
+                    let (expected, wanted) = std::mem::replace(&mut armed[alarm.slot as usize], (u64::MAX, u64::MAX));
+                    prop_assert_eq!((from, alarm.generation), (expected, 7));
+                    prop_assert!(now <= wanted + 500, "late by {}", now - wanted);
+                }
+                prop_assert!(armed.iter().all(|(from, _)| *from == u64::MAX || *from > index(at(now))), "something is overdue");
+                prop_assert_eq!(wheel.sleep(at(now)).is_none(), armed.iter().all(|(from, _)| *from == u64::MAX));
+            }
+        }
     }
 }

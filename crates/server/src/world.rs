@@ -1,0 +1,51 @@
+//! A node that runs nothing: no thread, no socket, no timer. For tests and benchmarks of what stands around it.
+
+use crate::clock::Clock;
+use crate::config::{self, Document, Surroundings};
+use crate::listener::Listener;
+use crate::node::Node;
+use crate::shard::Seed;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tidings_hub::{Budget, Hub, Key, Options};
+use tokio::runtime::{Builder, Runtime};
+
+/// A node and its first listener, as a configuration describes them.
+pub(crate) struct World {
+    pub(crate) node: Arc<Node>,
+    pub(crate) listener: Arc<Listener>,
+    /// The shards that could be, by their numbers.
+    pub(crate) seeds: Vec<Seed>,
+    _runtime: Runtime,
+}
+
+impl World {
+    /// # Panics
+    /// If the configuration has a problem.
+    pub(crate) fn new(configuration: &str) -> Self {
+        let surroundings = Surroundings {
+            directory: PathBuf::new(),
+            cores: 2,
+            read_file: &|_| Err(io::ErrorKind::NotFound.into()),
+            make_key: &|| Key { key: "key".to_owned(), secret: "secret".to_owned() },
+        };
+        let document = (!configuration.is_empty()).then_some(Document { name: "world.toml", text: configuration });
+        let (config, _) = config::read(document, [], &surroundings).expect("the configuration is right");
+        let runtime = Builder::new_current_thread().build().expect("a runtime without drivers needs nothing");
+        let seeds: Vec<_> =
+            (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items).expect("there are descriptors")).collect();
+        let hub = Hub::new(Options {
+            epoch: 0,
+            hash_seed: 0,
+            inboxes: seeds.iter().map(|seed| Arc::clone(&seed.inbox)).collect(),
+            facts_max: config.webhooks.facts,
+            budget: Arc::new(Budget::new(config.limits.memory_bytes)),
+        });
+        let handles = seeds.iter().map(Seed::handle).collect();
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX));
+        node.set_apps(&config.apps.iter().cloned().map(Arc::new).collect::<Vec<_>>());
+        let listener = Arc::new(Listener { config: config.listeners[0].clone(), tls: None });
+        Self { node, listener, seeds, _runtime: runtime }
+    }
+}
