@@ -488,7 +488,7 @@ impl Connection {
                     Proxied::Header { len, address } => {
                         requests.proxied = false;
                         bytes = &mut bytes[len..];
-                        if self.peer.came_through_proxy(address, &core.node, &self.listener).is_err() {
+                        if self.peer.was_named(address, &core.node, &self.listener).is_err() {
                             return Verdict::Drop;
                         }
                         continue;
@@ -603,7 +603,7 @@ impl Connection {
                 return;
             }
         };
-        let client = http::client_address(&self.listener, self.peer.address, head.forwarded_for);
+        let client = http::client_address(&self.listener, self.peer.hop, head.forwarded_for);
         if client != self.peer.address && self.peer.came_through_proxy(client, &core.node, &self.listener).is_err() {
             return self.refuse(&upgrade.response(), &Reason::NodeFull.close(), core);
         }
@@ -649,7 +649,7 @@ impl Connection {
         let app = apps.by_key(&hello.key);
         let load = Load {
             draining: core.node.is_draining(),
-            tls: http::is_secure(&self.listener, self.socket.is_tls(), self.peer.address, handshake.forwarded_proto),
+            tls: http::is_secure(&self.listener, self.socket.is_tls(), self.peer.hop, handshake.forwarded_proto),
             origin: handshake.origin,
             app_full: app.is_some_and(|app| app.is_full()),
             node_full: core.node.is_full(),

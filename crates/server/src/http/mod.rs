@@ -145,18 +145,15 @@ fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
 }
 
 /// The client's address: that of the socket, or what the right-most hop that is not trusted is called by the trusted ones.
-pub(crate) fn client_address(listener: &Listener, peer: Option<IpAddr>, forwarded_for: Option<&str>) -> Option<IpAddr> {
-    let trusted = |address: &IpAddr| listener.config.trusted_proxies.iter().any(|net| net.contains(&address.to_canonical()));
-    // Who reaches a unix socket is the operator's proxy, if the operator says that there are any.
-    let believe = peer.map_or(!listener.config.trusted_proxies.is_empty(), |peer| trusted(&peer));
-    if !believe {
-        return peer;
+pub(crate) fn client_address(listener: &Listener, hop: Option<IpAddr>, forwarded_for: Option<&str>) -> Option<IpAddr> {
+    if !listener.trusts(hop) {
+        return hop;
     }
     let hops = forwarded_for.into_iter().flat_map(|list| list.rsplit(',')).map_while(|hop| hop.trim().parse::<IpAddr>().ok());
-    let mut client = peer;
+    let mut client = hop;
     for hop in hops {
         client = Some(hop);
-        if !trusted(&hop) {
+        if !listener.trusts(client) {
             break;
         }
     }
@@ -164,13 +161,9 @@ pub(crate) fn client_address(listener: &Listener, peer: Option<IpAddr>, forwarde
 }
 
 /// Whether the client speaks TLS, to us or to a trusted proxy.
-pub(crate) fn is_secure(listener: &Listener, tls: bool, peer: Option<IpAddr>, forwarded_proto: Option<&str>) -> bool {
-    let trusted = match peer {
-        Some(peer) => listener.config.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical())),
-        None => !listener.config.trusted_proxies.is_empty(),
-    };
+pub(crate) fn is_secure(listener: &Listener, tls: bool, hop: Option<IpAddr>, forwarded_proto: Option<&str>) -> bool {
     let last = forwarded_proto.and_then(|list| list.rsplit(',').next()).map(str::trim);
-    tls || trusted && last.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
+    tls || listener.trusts(hop) && last.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
 }
 
 #[cfg(test)]

@@ -265,7 +265,7 @@ fn upgrade(caller: Caller, guard: Arc<NodeGuard>, request: &mut Request<Incoming
         forwarded_proto: last("x-forwarded-proto"),
         deflate,
     };
-    let client = super::client_address(&caller.listener, caller.peer().address, last("x-forwarded-for").as_deref());
+    let client = super::client_address(&caller.listener, caller.peer().hop, last("x-forwarded-for").as_deref());
     let on_upgrade = hyper::upgrade::on(request);
     caller.node.runtime.clone().spawn(async move {
         let Ok(io) = on_upgrade.await else { return };

@@ -312,7 +312,7 @@ impl Shard {
         self.generations = self.generations.wrapping_add(1);
         let deadline = self.core.now + self.core.node.limits.header_timeout;
         let tls = socket.is_tls();
-        let proxied = listener.expects_proxy_header(peer.address) && !tls && upgraded.is_none();
+        let proxied = listener.expects_proxy_header(peer.hop) && !tls && upgraded.is_none();
         let stage = Stage::Http(Box::new(Requests::new(Vec::new(), proxied, deadline)));
         let (slot, generation) = (slot as u32, self.generations);
         let now = self.core.now;
