@@ -503,16 +503,16 @@ impl Connection {
                 requests.read = bytes.to_vec();
                 return Verdict::Again;
             }
-            let len = match http::first(bytes, &self.listener, limits.headers) {
+            let len = match http::first(bytes, &self.listener, limits.headers, limits.header_bytes) {
                 First::Partial { head: true } => {
                     requests.enter(Phase::Body, limits.body_timeout, core.now);
                     return requests.keep(bytes);
                 }
-                First::Partial { head: false } if bytes.len() < limits.header_bytes => {
+                First::Partial { head: false } => {
                     requests.enter(Phase::Head, limits.header_timeout, core.now);
                     return requests.keep(bytes);
                 }
-                First::Partial { .. } => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
+                First::TooLarge => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
                 First::Bad(why) => return self.reject(&Answer::text(400, format!("{why}\n")), core),
                 First::Other => return Verdict::HandOver(bytes.to_vec()),
                 First::Publish(..) if !core.node.has_room() => {
@@ -583,7 +583,8 @@ impl Connection {
             Phase::Room => self.reject(&Answer::no_room(), core),
             Phase::Refusal => {
                 let mut bytes = std::mem::take(&mut requests.read);
-                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, core.node.limits.headers) else {
+                let limits = &core.node.limits;
+                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, limits.headers, limits.header_bytes) else {
                     return Verdict::Drop;
                 };
                 let len = head.len;

@@ -29,6 +29,8 @@ pub(crate) enum First<'a> {
     Publish(Head<'a>, &'a [u8]),
     /// Any other request.
     Other,
+    /// A head that is longer than it may be, whole or not.
+    TooLarge,
     /// No HTTP: what to say, and why.
     Bad(&'static str),
 }
@@ -49,13 +51,14 @@ pub(crate) struct Head<'a> {
     pub(crate) keep_alive: bool,
 }
 
-/// Looks at the start of `bytes`.
-pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize) -> First<'a> {
+/// Looks at the start of `bytes`. A head has at most `headers_max` headers and `bytes_max` bytes.
+pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize, bytes_max: usize) -> First<'a> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
     let head_len = match request.parse(bytes) {
-        Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) => return First::Partial { head: false },
+        Ok(Status::Complete(len)) if len <= bytes_max => len,
+        Ok(Status::Partial) if bytes.len() < bytes_max => return First::Partial { head: false },
+        Ok(Status::Complete(_) | Status::Partial) => return First::TooLarge,
         Err(httparse::Error::TooManyHeaders) => return First::Bad("the request has too many headers"),
         Err(_) => return First::Bad("this is not an HTTP/1.1 request"),
     };
@@ -114,7 +117,9 @@ fn plain_length(headers: &[Header<'_>]) -> Option<usize> {
             if length.is_some() {
                 return None;
             }
-            length = Some(std::str::from_utf8(header.value).ok()?.parse().ok()?);
+            // Digits only: others might not take a sign as we do.
+            let digits = Some(header.value).filter(|value| value.iter().all(u8::is_ascii_digit))?;
+            length = Some(std::str::from_utf8(digits).ok()?.parse().ok()?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") || header.name.eq_ignore_ascii_case("expect") {
             return None;
         }
@@ -172,7 +177,7 @@ mod tests {
     use crate::listener::tests::behind_a_proxy;
 
     fn head<'a>(bytes: &'a str, listener: &Listener) -> Head<'a> {
-        match first(bytes.as_bytes(), listener, 100) {
+        match first(bytes.as_bytes(), listener, 100, 16 * 1024) {
             First::Upgrade(head, Ok(_)) => head,
             _ => panic!("no upgrade: {bytes}"),
         }
