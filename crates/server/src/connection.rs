@@ -703,7 +703,7 @@ impl WebSocket {
             self.left(&left, core);
         }
         if let Some(sign_in) = &self.sign_in {
-            self.app.channels.sign_out(self.session.socket_id(), &sign_in.user_id, &sign_in.watchlist);
+            core.node.sign_out(&self.app, self.session.socket_id(), sign_in);
         }
     }
 }
