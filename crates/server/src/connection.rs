@@ -93,6 +93,10 @@ enum Phase {
     Room,
     /// The moment to refuse a handshake: the server drains.
     Refusal,
+    /// What was answered to be written, before the next request is looked at.
+    Writing,
+    /// Its turn: all that was answered is written.
+    Turn,
 }
 
 /// An open session.
@@ -111,7 +115,8 @@ pub(crate) struct WebSocket {
 
 /// What is left of a session that ended.
 pub(crate) struct Closing {
-    decoder: Decoder,
+    /// `None` where no word of the peer counts any more: it speaks HTTP.
+    decoder: Option<Decoder>,
     until: Time,
     /// The peer has said its last word too.
     answered: bool,
@@ -199,10 +204,17 @@ impl Connection {
 
     /// What to do once nothing is owed, or something was heard.
     pub(crate) fn after_flush(&mut self, core: &Core) -> Verdict {
-        let Stage::Closing(closing) = &mut self.stage else { return Verdict::Keep };
         if core.outgoing.owed(self.slot) > 0 {
             return Verdict::Keep;
         }
+        let closing = match &mut self.stage {
+            Stage::Closing(closing) => closing,
+            Stage::Http(requests) if requests.phase == Phase::Writing => {
+                requests.phase = Phase::Turn;
+                return Verdict::Again;
+            }
+            Stage::Http(_) | Stage::WebSocket(_) => return Verdict::Keep,
+        };
         if std::mem::take(&mut closing.show_end) {
             self.socket.finish();
         }
@@ -245,7 +257,7 @@ impl Connection {
                 if websocket.parked { Verdict::Park } else { Verdict::Keep }
             }
             Stage::Closing(closing) => {
-                closing.decoder = decoder;
+                closing.decoder = Some(decoder);
                 Verdict::Keep
             }
             Stage::Http(_) => Verdict::Keep,
@@ -342,7 +354,12 @@ impl Connection {
     /// Leaves all channels at once. What is owed still goes out.
     fn end_session(&mut self, answered: bool, core: &mut Core) {
         let until = core.now + core.node.limits.close_wait;
-        let closing = Closing { decoder: Decoder::default(), until, answered, reset: false, show_end: false };
+        // The peer may be in the middle of a frame.
+        let decoder = match &mut self.stage {
+            Stage::WebSocket(websocket) => std::mem::take(&mut websocket.decoder),
+            Stage::Http(_) | Stage::Closing(_) => Decoder::default(),
+        };
+        let closing = Closing { decoder: Some(decoder), until, answered, reset: false, show_end: false };
         if let Stage::WebSocket(websocket) = std::mem::replace(&mut self.stage, Stage::Closing(Box::new(closing))) {
             websocket.end(self.slot, core);
         }
@@ -425,11 +442,11 @@ impl Connection {
         }
     }
 
-    /// Whether nothing is read until there is room.
+    /// Whether nothing is read until there is room, or until it is its turn again.
     pub(crate) fn is_parked(&self) -> bool {
         match &self.stage {
             Stage::WebSocket(websocket) => websocket.parked,
-            Stage::Http(requests) => requests.phase == Phase::Room,
+            Stage::Http(requests) => matches!(requests.phase, Phase::Room | Phase::Writing | Phase::Turn),
             Stage::Closing(_) => false,
         }
     }
@@ -499,9 +516,10 @@ impl Connection {
                 requests.enter(Phase::Idle, limits.idle_timeout, core.now);
                 return Verdict::Keep;
             }
-            if answered >= limits.pipelined_requests {
-                requests.read = bytes.to_vec();
-                return Verdict::Again;
+            // A peer that does not take its answers is not read either: they would pile up.
+            if answered >= limits.pipelined_requests || core.outgoing.is_blocked(self.slot) {
+                requests.enter(Phase::Writing, limits.idle_timeout, core.now);
+                return requests.keep(bytes);
             }
             let len = match http::first(bytes, &self.listener, limits.headers, limits.header_bytes) {
                 First::Partial { head: true } => {
@@ -514,6 +532,11 @@ impl Connection {
                 }
                 First::TooLarge => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
                 First::Bad(why) => return self.reject(&Answer::text(400, format!("{why}\n")), core),
+                // The service knows nothing of what is still owed here.
+                First::Other if core.outgoing.owed(self.slot) > 0 => {
+                    requests.enter(Phase::Writing, limits.idle_timeout, core.now);
+                    return requests.keep(bytes);
+                }
                 First::Other => return Verdict::HandOver(bytes.to_vec()),
                 First::Publish(..) if !core.node.has_room() => {
                     requests.enter(Phase::Room, limits.publish_wait, core.now);
@@ -562,6 +585,9 @@ impl Connection {
     fn finish(&mut self, core: &mut Core) -> Verdict {
         self.end_session(false, core);
         self.show_end(core);
+        if let Stage::Closing(closing) = &mut self.stage {
+            closing.decoder = None;
+        }
         Verdict::Keep
     }
 
@@ -576,8 +602,8 @@ impl Connection {
     fn requests_overdue(&mut self, core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
         match requests.phase {
-            // Between requests nothing is owed, not even an explanation.
-            Phase::Idle => Verdict::Drop,
+            // Between requests nothing is owed, not even an explanation; and who takes no answers takes none about that.
+            Phase::Idle | Phase::Writing | Phase::Turn => Verdict::Drop,
             Phase::Head if requests.read.is_empty() => Verdict::Drop,
             Phase::Head | Phase::Body => self.reject(&Answer::text(408, &b"The request took too long to arrive.\n"[..]), core),
             Phase::Room => self.reject(&Answer::no_room(), core),
@@ -713,7 +739,8 @@ impl Closing {
     fn receive(&mut self, input: &mut [u8], inflater: &mut Inflater) {
         /// What a closing peer may still say at once.
         const MESSAGE_MAX: usize = 1024 * 1024;
-        let mut messages = self.decoder.feed(input, MESSAGE_MAX, inflater);
+        let Some(decoder) = &mut self.decoder else { return };
+        let mut messages = decoder.feed(input, MESSAGE_MAX, inflater);
         loop {
             match messages.next_message() {
                 Ok(Some(Message::Close { .. })) | Err(_) => self.answered = true,
