@@ -291,6 +291,7 @@ impl Shard {
             self.core.stats.connections.fetch_add(1, Ordering::Relaxed);
             self.open(arrival);
         });
+        self.core.stats.subscriptions.set(self.core.table.len() as u64);
         self.acceptor = Some(acceptor);
     }
 
@@ -660,7 +661,6 @@ impl Shard {
         let connection = self.connections.try_remove(slot as usize)?;
         self.core.outgoing.close(slot);
         self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
-        self.core.stats.subscriptions.set(self.core.table.len() as u64);
         Some(connection)
     }
 }
