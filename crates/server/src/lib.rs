@@ -21,3 +21,9 @@ mod shard;
 mod tls;
 pub mod transport;
 mod wire;
+
+#[cfg(test)]
+pub mod tests;
+// So that what tests share is written once, for those within the crate and those outside.
+#[cfg(test)]
+extern crate self as tidings_server;

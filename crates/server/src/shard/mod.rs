@@ -67,6 +67,9 @@ pub(crate) enum Command {
     Drain(Duration),
     /// End the thread.
     Stop,
+    /// Whatever a test wants to do on the thread.
+    #[cfg(test)]
+    Call(Box<dyn FnOnce(&mut Shard) + Send>),
 }
 
 /// A socket that came in.
@@ -249,6 +252,12 @@ impl Shard {
         [self.wheel.sleep(now), accept, drain].into_iter().flatten().min()
     }
 
+    /// How many connections wait for room.
+    #[cfg(test)]
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
     fn ready(&mut self, event: &mio::event::Event) {
         let token = event.token();
         if token == WAKE {
@@ -282,6 +291,7 @@ impl Shard {
         self.write_turn();
         self.ring();
         self.drain_some();
+        self.core.stats.subscriptions.set(self.core.table.len() as u64);
         self.core.node.made_room();
     }
 
@@ -291,7 +301,6 @@ impl Shard {
             self.core.stats.connections.fetch_add(1, Ordering::Relaxed);
             self.open(arrival);
         });
-        self.core.stats.subscriptions.set(self.core.table.len() as u64);
         self.acceptor = Some(acceptor);
     }
 
@@ -444,6 +453,8 @@ impl Shard {
                     self.drain = Some(Draining { since: self.core.now, over, total: self.connections.len(), closed: 0 });
                 }
                 Command::Stop => self.stopped = true,
+                #[cfg(test)]
+                Command::Call(call) => call(self),
             }
         }
     }

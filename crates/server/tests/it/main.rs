@@ -1,0 +1,28 @@
+//! Real servers in this process, driven over real sockets, and the rules of the house.
+
+#[cfg(test)]
+mod churn;
+#[cfg(test)]
+pub mod client;
+#[cfg(test)]
+mod compression;
+#[cfg(test)]
+pub mod crowd;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod edges;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod proxies;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+pub mod scene;
+#[cfg(test)]
+mod shards;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod tls;
