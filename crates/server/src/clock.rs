@@ -7,15 +7,32 @@ use tidings_hub::{Time, UnixTime};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
+    /// How far a test has moved it.
+    #[cfg(test)]
+    ahead_micros: &'static std::sync::atomic::AtomicU64,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+            #[cfg(test)]
+            ahead_micros: Box::leak(Box::default()),
+        }
     }
 
     pub(crate) fn now(self) -> Time {
-        Time::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+        let now = Time::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX));
+        #[cfg(test)]
+        let now = now + std::time::Duration::from_micros(self.ahead_micros.load(std::sync::atomic::Ordering::SeqCst));
+        now
+    }
+
+    /// Moves it forward. Whoever sleeps by it must be woken.
+    #[cfg(test)]
+    pub(crate) fn advance(self, by: std::time::Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        self.ahead_micros.fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
     }
 }
 

@@ -93,6 +93,10 @@ enum Phase {
     Room,
     /// The moment to refuse a handshake: the server drains.
     Refusal,
+    /// What was answered to be written, before the next request is looked at.
+    Writing,
+    /// Its turn: all that was answered is written.
+    Turn,
 }
 
 /// An open session.
@@ -111,7 +115,8 @@ pub(crate) struct WebSocket {
 
 /// What is left of a session that ended.
 pub(crate) struct Closing {
-    decoder: Decoder,
+    /// `None` where no word of the peer counts any more: it speaks HTTP.
+    decoder: Option<Decoder>,
     until: Time,
     /// The peer has said its last word too.
     answered: bool,
@@ -199,10 +204,17 @@ impl Connection {
 
     /// What to do once nothing is owed, or something was heard.
     pub(crate) fn after_flush(&mut self, core: &Core) -> Verdict {
-        let Stage::Closing(closing) = &mut self.stage else { return Verdict::Keep };
         if core.outgoing.owed(self.slot) > 0 {
             return Verdict::Keep;
         }
+        let closing = match &mut self.stage {
+            Stage::Closing(closing) => closing,
+            Stage::Http(requests) if requests.phase == Phase::Writing => {
+                requests.phase = Phase::Turn;
+                return Verdict::Again;
+            }
+            Stage::Http(_) | Stage::WebSocket(_) => return Verdict::Keep,
+        };
         if std::mem::take(&mut closing.show_end) {
             self.socket.finish();
         }
@@ -245,7 +257,7 @@ impl Connection {
                 if websocket.parked { Verdict::Park } else { Verdict::Keep }
             }
             Stage::Closing(closing) => {
-                closing.decoder = decoder;
+                closing.decoder = Some(decoder);
                 Verdict::Keep
             }
             Stage::Http(_) => Verdict::Keep,
@@ -346,7 +358,12 @@ impl Connection {
     /// Leaves all channels at once. What is owed still goes out.
     fn end_session(&mut self, answered: bool, core: &mut Core) {
         let until = core.now + core.node.limits.close_wait;
-        let closing = Closing { decoder: Decoder::default(), until, answered, reset: false, show_end: false };
+        // The peer may be in the middle of a frame.
+        let decoder = match &mut self.stage {
+            Stage::WebSocket(websocket) => std::mem::take(&mut websocket.decoder),
+            Stage::Http(_) | Stage::Closing(_) => Decoder::default(),
+        };
+        let closing = Closing { decoder: Some(decoder), until, answered, reset: false, show_end: false };
         if let Stage::WebSocket(websocket) = std::mem::replace(&mut self.stage, Stage::Closing(Box::new(closing))) {
             websocket.end(self.slot, core);
         }
@@ -429,11 +446,11 @@ impl Connection {
         }
     }
 
-    /// Whether nothing is read until there is room.
+    /// Whether nothing is read until there is room, or until it is its turn again.
     pub(crate) fn is_parked(&self) -> bool {
         match &self.stage {
             Stage::WebSocket(websocket) => websocket.parked,
-            Stage::Http(requests) => requests.phase == Phase::Room,
+            Stage::Http(requests) => matches!(requests.phase, Phase::Room | Phase::Writing | Phase::Turn),
             Stage::Closing(_) => false,
         }
     }
@@ -492,7 +509,7 @@ impl Connection {
                     Proxied::Header { len, address } => {
                         requests.proxied = false;
                         bytes = &mut bytes[len..];
-                        if self.peer.came_through_proxy(address, &core.node, &self.listener).is_err() {
+                        if self.peer.was_named(address, &core.node, &self.listener).is_err() {
                             return Verdict::Drop;
                         }
                         continue;
@@ -503,21 +520,27 @@ impl Connection {
                 requests.enter(Phase::Idle, limits.idle_timeout, core.now);
                 return Verdict::Keep;
             }
-            if answered >= limits.pipelined_requests {
-                requests.read = bytes.to_vec();
-                return Verdict::Again;
+            // A peer that does not take its answers is not read either: they would pile up.
+            if answered >= limits.pipelined_requests || core.outgoing.is_blocked(self.slot) {
+                requests.enter(Phase::Writing, limits.idle_timeout, core.now);
+                return requests.keep(bytes);
             }
-            let len = match http::first(bytes, &self.listener, limits.headers) {
+            let len = match http::first(bytes, &self.listener, limits.headers, limits.header_bytes) {
                 First::Partial { head: true } => {
                     requests.enter(Phase::Body, limits.body_timeout, core.now);
                     return requests.keep(bytes);
                 }
-                First::Partial { head: false } if bytes.len() < limits.header_bytes => {
+                First::Partial { head: false } => {
                     requests.enter(Phase::Head, limits.header_timeout, core.now);
                     return requests.keep(bytes);
                 }
-                First::Partial { .. } => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
+                First::TooLarge => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
                 First::Bad(why) => return self.reject(&Answer::text(400, format!("{why}\n")), core),
+                // The service knows nothing of what is still owed here.
+                First::Other if core.outgoing.owed(self.slot) > 0 => {
+                    requests.enter(Phase::Writing, limits.idle_timeout, core.now);
+                    return requests.keep(bytes);
+                }
                 First::Other => return Verdict::HandOver(bytes.to_vec()),
                 First::Publish(..) if !core.node.has_room() => {
                     requests.enter(Phase::Room, limits.publish_wait, core.now);
@@ -568,6 +591,9 @@ impl Connection {
     fn finish(&mut self, core: &mut Core) -> Verdict {
         self.end_session(false, core);
         self.show_end(core);
+        if let Stage::Closing(closing) = &mut self.stage {
+            closing.decoder = None;
+        }
         Verdict::Keep
     }
 
@@ -582,8 +608,8 @@ impl Connection {
     fn requests_overdue(&mut self, core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
         match requests.phase {
-            // Between requests nothing is owed, not even an explanation.
-            Phase::Idle => Verdict::Drop,
+            // Between requests nothing is owed, not even an explanation; and who takes no answers takes none about that.
+            Phase::Idle | Phase::Writing | Phase::Turn => Verdict::Drop,
             Phase::Head if requests.read.is_empty() => Verdict::Drop,
             Phase::Head | Phase::Body => {
                 if requests.phase == Phase::Body {
@@ -593,7 +619,8 @@ impl Connection {
             }
             Phase::Room => {
                 let answer = Answer::no_room();
-                let first = http::first(&requests.read, &self.listener, core.node.limits.headers);
+                let limits = &core.node.limits;
+                let first = http::first(&requests.read, &self.listener, limits.headers, limits.header_bytes);
                 if let First::Publish(Head { method, path, query, forwarded_for, .. }, body) = first {
                     let caller = Caller { peer: self.peer.address, forwarded_for, library: None };
                     let request = ApiRequest { method, path, query, body, caller };
@@ -603,7 +630,8 @@ impl Connection {
             }
             Phase::Refusal => {
                 let mut bytes = std::mem::take(&mut requests.read);
-                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, core.node.limits.headers) else {
+                let limits = &core.node.limits;
+                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, limits.headers, limits.header_bytes) else {
                     return Verdict::Drop;
                 };
                 let len = head.len;
@@ -623,7 +651,7 @@ impl Connection {
                 return;
             }
         };
-        let client = http::client_address(&self.listener, self.peer.address, head.forwarded_for);
+        let client = http::client_address(&self.listener, self.peer.hop, head.forwarded_for);
         if client != self.peer.address && self.peer.came_through_proxy(client, &core.node, &self.listener).is_err() {
             return self.refuse(&upgrade.response(), &Reason::NodeFull.close(), core);
         }
@@ -669,7 +697,7 @@ impl Connection {
         let app = apps.by_key(&hello.key);
         let load = Load {
             draining: core.node.is_draining(),
-            tls: http::is_secure(&self.listener, self.socket.is_tls(), self.peer.address, handshake.forwarded_proto),
+            tls: http::is_secure(&self.listener, self.socket.is_tls(), self.peer.hop, handshake.forwarded_proto),
             origin: handshake.origin,
             app_full: app.is_some_and(|app| app.is_full()),
             node_full: core.node.is_full(),
@@ -724,7 +752,7 @@ impl WebSocket {
             self.left(&left, core);
         }
         if let Some(sign_in) = &self.sign_in {
-            self.app.channels.sign_out(self.session.socket_id(), &sign_in.user_id, &sign_in.watchlist);
+            core.node.sign_out(&self.app, self.session.socket_id(), sign_in);
         }
     }
 }
@@ -734,7 +762,8 @@ impl Closing {
     fn receive(&mut self, input: &mut [u8], inflater: &mut Inflater) {
         /// What a closing peer may still say at once.
         const MESSAGE_MAX: usize = 1024 * 1024;
-        let mut messages = self.decoder.feed(input, MESSAGE_MAX, inflater);
+        let Some(decoder) = &mut self.decoder else { return };
+        let mut messages = decoder.feed(input, MESSAGE_MAX, inflater);
         loop {
             match messages.next_message() {
                 Ok(Some(Message::Close { .. })) | Err(_) => self.answered = true,
@@ -755,6 +784,6 @@ mod tests {
     /// What a connection costs beside its socket in the kernel. An open session, the common stage, is inline; what is rare is in a box.
     #[test]
     fn sizes_are_known() {
-        assert_eq!((size_of::<Connection>(), size_of::<Stage>(), size_of::<Session>(), size_of::<Decoder>()), (256, 144, 80, 16));
+        assert_eq!((size_of::<Connection>(), size_of::<Stage>(), size_of::<Session>(), size_of::<Decoder>()), (272, 144, 80, 16));
     }
 }

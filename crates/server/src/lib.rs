@@ -1,6 +1,7 @@
 //! Everything of Tidings that touches the world: sockets, clock, files, and the binary `tidings`.
 
 pub mod config;
+pub mod run;
 pub mod transport;
 
 pub use cli::main;
@@ -20,9 +21,14 @@ mod log;
 mod metrics;
 mod node;
 mod page;
-mod run;
 mod shard;
 mod tls;
 mod wire;
 #[cfg(any(test, feature = "bench"))]
 mod world;
+
+#[cfg(test)]
+pub mod tests;
+// So that what tests share is written once, for those within the crate and those outside.
+#[cfg(test)]
+extern crate self as tidings_server;

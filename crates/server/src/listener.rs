@@ -39,30 +39,50 @@ impl Listener {
         self.config.dialects.contains(dialect)
     }
 
+    /// Whether `hop` is believed when it says for whom it speaks, and how that one came.
+    pub(crate) fn trusts(&self, hop: Option<IpAddr>) -> bool {
+        let proxies = &self.config.trusted_proxies;
+        match hop {
+            Some(address) => proxies.iter().any(|net| net.contains(&address.to_canonical())),
+            // Who reaches a unix socket is the operator's proxy, if the operator says that there are any.
+            None => !proxies.is_empty(),
+        }
+    }
+
+    /// Whether the connections of `hop` begin with a PROXY header. Nobody else's may: it names the client that limits are held against. Who
+    /// reaches a unix socket is the operator's proxy.
+    pub(crate) fn expects_proxy_header(&self, hop: Option<IpAddr>) -> bool {
+        self.config.proxy_protocol && (hop.is_none() || self.trusts(hop))
+    }
+
     /// The path after this listener's prefix. What does not begin with it is served as well: not every client can be told one.
     pub(crate) fn strip<'a>(&self, path: &'a str) -> &'a str {
         path.strip_prefix(self.config.path_prefix.as_str()).filter(|rest| rest.starts_with('/')).unwrap_or(path)
-    }
-
-    /// Whether the peer begins with a PROXY header. Nobody else may: it names the client that limits are held against. Who reaches a unix
-    /// socket is the operator's proxy.
-    pub(crate) fn expects_proxy_header(&self, peer: Option<IpAddr>) -> bool {
-        let trusted = |peer: IpAddr| self.config.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical()));
-        self.config.proxy_protocol && peer.is_none_or(trusted)
     }
 }
 
 /// Who is at the other end.
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
-    /// `None` on unix sockets.
+    /// The client's address, as far as it is known; `None` on unix sockets.
     pub(crate) address: Option<IpAddr>,
+    /// Who speaks to us: the client, or a proxy that speaks for it. It is this one that is trusted or not.
+    pub(crate) hop: Option<IpAddr>,
     /// Its place among those of its address.
     pub(crate) guards: Vec<AddressGuard>,
 }
 
 impl Peer {
-    /// Notes the client that a proxy names.
+    /// Notes whom the PROXY header names: what comes behind it is that one's word.
+    ///
+    /// # Errors
+    /// As [`Peer::came_through_proxy`].
+    pub(crate) fn was_named(&mut self, peer: Option<IpAddr>, node: &Node, listener: &Listener) -> Result<(), AddressRefused> {
+        self.hop = peer.or(self.hop);
+        self.came_through_proxy(peer, node, listener)
+    }
+
+    /// Notes the client that a proxy speaks for.
     ///
     /// # Errors
     /// [`AddressRefused`] if that client has all it may have.
@@ -278,7 +298,7 @@ impl Acceptor {
             Bound::Tcp(bound) => bound.accept().map(|(stream, address)| (Socket::Plain(stream), Some(address.ip())))?,
             Bound::Unix(bound) => bound.accept().map(|(stream, _)| (Socket::Unix(stream), None))?,
         };
-        let mut peer = Peer { address, guards: Vec::new() };
+        let mut peer = Peer { address, hop: address, guards: Vec::new() };
         // Behind a proxy that names its clients, they are counted when it has.
         if let Some(address) = address {
             match self.node.addresses.admit(address, &listener.config.trusted_proxies, now) {

@@ -207,6 +207,11 @@ impl Node {
         handle.channels.sign_in(socket, &sign_in.user_id, &sign_in.watchlist, watched_before)
     }
 
+    /// Undoes a sign-in: its connection ends.
+    pub(crate) fn sign_out(&self, handle: &AppHandle, socket: SocketId, sign_in: &SignIn) {
+        handle.channels.sign_out(socket, &sign_in.user_id, &sign_in.watchlist);
+    }
+
     /// Closes every connection that is signed in as the user.
     pub(crate) fn terminate(&self, handle: &AppHandle, user_id: &str) {
         for socket in handle.channels.signed_in(user_id) {

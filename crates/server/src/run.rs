@@ -31,7 +31,7 @@ const DRAIN_REST: Duration = Duration::from_secs(5);
 const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// A server that runs.
-pub(crate) struct Server {
+pub struct Server {
     node: Arc<Node>,
     runtime: Runtime,
     threads: Vec<JoinHandle<()>>,
@@ -40,6 +40,40 @@ pub(crate) struct Server {
     deliver: Option<Deliver>,
     fell: mpsc::UnboundedReceiver<String>,
     config: Config,
+}
+
+/// What a server holds and has counted so far, over all its shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Connections of the node, of whatever kind.
+    pub connections: usize,
+    /// WebSocket sessions in force.
+    pub sessions: usize,
+    /// Subscriptions in force.
+    pub subscriptions: u64,
+    /// Channels that somebody is on, or that remember an event.
+    pub channels: usize,
+    /// Events alive.
+    pub events: usize,
+    /// Bytes that events and queues hold.
+    pub held_bytes: usize,
+    /// Connections that count towards the quotas of their apps, of all apps together.
+    pub app_connections: usize,
+    /// Connections closed as slow.
+    pub slow: u64,
+    /// Faults that cost a connection.
+    pub panics: u64,
+    /// Handshakes refused with a close code.
+    pub refused: u64,
+}
+
+impl Gauges {
+    /// Whether nothing is alive, whatever was counted.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let Self { connections, sessions, subscriptions, channels, events, held_bytes, app_connections, .. } = *self;
+        (connections, sessions, subscriptions, channels) == (0, 0, 0, 0) && (events, held_bytes, app_connections) == (0, 0, 0)
+    }
 }
 
 /// Serves until it is told to stop.
@@ -57,7 +91,7 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     }
     let runtime = server.runtime.handle().clone();
     runtime.block_on(server.attend())?;
-    server.stop();
+    server.end();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,7 +113,7 @@ impl Server {
     ///
     /// # Errors
     /// What cannot be had: an address, a certificate, a thread.
-    pub(crate) fn start(config: Config) -> anyhow::Result<Self> {
+    pub fn start(config: Config) -> anyhow::Result<Self> {
         // It fails if somebody installed one already, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
@@ -122,10 +156,32 @@ impl Server {
 
     /// Where it listens, with the ports that the kernel chose.
     #[must_use]
-    pub(crate) fn addresses(&self) -> &[String] {
+    pub fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
+    /// What it holds and has counted.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let mut gauges = Gauges {
+            connections: self.node.connections.load(Ordering::Relaxed),
+            channels: self.node.hub.channels(),
+            events: self.node.hub.budget().events(),
+            held_bytes: self.node.hub.budget().used(),
+            sessions: self.node.sessions.load(Ordering::Relaxed),
+            app_connections: self.node.apps().iter().map(|app| app.connections.load(Ordering::Relaxed)).sum(),
+            ..Gauges::default()
+        };
+        for shard in &self.node.shards {
+            gauges.subscriptions += shard.stats.subscriptions.get();
+            gauges.slow += shard.stats.slow.get();
+            gauges.panics += shard.stats.panics.get();
+            gauges.refused += shard.stats.refused.get();
+        }
+        gauges
+    }
+
+    /// What it is made of.
     #[cfg(test)]
     pub(crate) fn node(&self) -> &Arc<Node> {
         &self.node
@@ -157,7 +213,8 @@ impl Server {
         }
     }
 
-    fn reload(&mut self) {
+    /// Reads the configuration again and serves it from now on, as far as that goes without a restart. A broken one changes nothing.
+    pub fn reload(&mut self) {
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             notify(&[NotifyState::Reloading, now]);
         }
@@ -188,7 +245,8 @@ impl Server {
         self.config.apps = config.apps;
     }
 
-    fn reload_certificates(&self) {
+    /// Takes certificates whose files changed.
+    pub fn reload_certificates(&self) {
         for listener in &self.listeners {
             let Some(tls) = &listener.tls else { continue };
             match tls.reload() {
@@ -223,8 +281,15 @@ impl Server {
         }
     }
 
+    /// Closes all connections in peace, as on SIGTERM, and ends.
+    pub fn stop(mut self) {
+        let runtime = self.runtime.handle().clone();
+        runtime.block_on(self.drain());
+        self.end();
+    }
+
     /// Ends all threads.
-    pub(crate) fn stop(self) {
+    fn end(self) {
         // Whoever accepts for several shards does so until then.
         self.node.start_draining();
         self.node.command_all(|| Command::Stop);

@@ -1,6 +1,7 @@
 //! TLS of a listener: its certificate, which can change while it runs, and handshakes, limited in number and time.
 
 use crate::config;
+use crate::http::proxy::{self, Proxied};
 use crate::http::service;
 use crate::listener::assign;
 use crate::node::Node;
@@ -109,9 +110,9 @@ async fn shake_hands(node: &Arc<Node>, mut arrival: Arrival) -> anyhow::Result<(
     let tls = listener.tls.as_ref().context("the listener speaks no TLS")?;
     let Socket::Plain(stream) = arrival.socket else { anyhow::bail!("TLS is spoken over TCP only") };
     let mut stream = TcpStream::from_std(stream.into())?;
-    if listener.expects_proxy_header(arrival.peer.address) {
+    if listener.expects_proxy_header(arrival.peer.hop) {
         let address = read_proxy_header(&mut stream).await?;
-        arrival.peer.came_through_proxy(address, node, &listener)?;
+        arrival.peer.was_named(address, node, &listener)?;
     }
     let place = Arc::clone(&tls.places).acquire_owned().await?;
     let mut stream = tls.acceptor.accept(stream).await?;
@@ -144,19 +145,22 @@ async fn read_head(stream: &mut tokio_rustls::server::TlsStream<TcpStream>, max:
 
 /// Reads the PROXY header, and nothing behind it: TLS begins there.
 async fn read_proxy_header(stream: &mut TcpStream) -> anyhow::Result<Option<std::net::IpAddr>> {
-    let mut bytes = [0; 536];
-    let mut seen = 0;
+    let mut header = Vec::new();
+    let mut bytes = [0; proxy::HEADER_MAX];
     loop {
-        stream.readable().await?;
         let peeked = stream.peek(&mut bytes).await?;
-        match crate::http::proxy::read(&bytes[..peeked]) {
-            crate::http::proxy::Proxied::Header { len, address } => {
-                stream.read_exact(&mut bytes[..len]).await?;
+        let before = header.len();
+        header.extend_from_slice(&bytes[..peeked]);
+        match proxy::read(&header) {
+            Proxied::Header { len, address } => {
+                stream.read_exact(&mut bytes[..len - before]).await?;
                 return Ok(address);
             }
-            crate::http::proxy::Proxied::Partial if peeked > seen && peeked < bytes.len() => seen = peeked,
-            // The rest of a header that came in pieces is waited for by reading what is there already away.
-            _ => anyhow::bail!("no PROXY header"),
+            // All of it belongs to the header, so it can be taken away, and the rest waited for.
+            Proxied::Partial if peeked > 0 => {
+                stream.read_exact(&mut bytes[..peeked]).await?;
+            }
+            Proxied::Partial | Proxied::Bad => anyhow::bail!("no PROXY header"),
         }
     }
 }

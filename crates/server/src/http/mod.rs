@@ -29,6 +29,8 @@ pub(crate) enum First<'a> {
     Publish(Head<'a>, &'a [u8]),
     /// Any other request.
     Other,
+    /// A head that is longer than it may be, whole or not.
+    TooLarge,
     /// No HTTP: what to say, and why.
     Bad(&'static str),
 }
@@ -49,13 +51,14 @@ pub(crate) struct Head<'a> {
     pub(crate) keep_alive: bool,
 }
 
-/// Looks at the start of `bytes`.
-pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize) -> First<'a> {
+/// Looks at the start of `bytes`. A head has at most `headers_max` headers and `bytes_max` bytes.
+pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize, bytes_max: usize) -> First<'a> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = Request::new(&mut headers);
     let head_len = match request.parse(bytes) {
-        Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) => return First::Partial { head: false },
+        Ok(Status::Complete(len)) if len <= bytes_max => len,
+        Ok(Status::Partial) if bytes.len() < bytes_max => return First::Partial { head: false },
+        Ok(Status::Complete(_) | Status::Partial) => return First::TooLarge,
         Err(httparse::Error::TooManyHeaders) => return First::Bad("the request has too many headers"),
         Err(_) => return First::Bad("this is not an HTTP/1.1 request"),
     };
@@ -147,18 +150,15 @@ fn has_token(headers: &[Header<'_>], name: &str, token: &str) -> bool {
 }
 
 /// The client's address: that of the socket, or what the right-most hop that is not trusted is called by the trusted ones.
-pub(crate) fn client_address(listener: &Listener, peer: Option<IpAddr>, forwarded_for: Option<&str>) -> Option<IpAddr> {
-    let trusted = |address: &IpAddr| listener.config.trusted_proxies.iter().any(|net| net.contains(&address.to_canonical()));
-    // Who reaches a unix socket is the operator's proxy, if the operator says that there are any.
-    let believe = peer.map_or(!listener.config.trusted_proxies.is_empty(), |peer| trusted(&peer));
-    if !believe {
-        return peer;
+pub(crate) fn client_address(listener: &Listener, hop: Option<IpAddr>, forwarded_for: Option<&str>) -> Option<IpAddr> {
+    if !listener.trusts(hop) {
+        return hop;
     }
     let hops = forwarded_for.into_iter().flat_map(|list| list.rsplit(',')).map_while(|hop| hop.trim().parse::<IpAddr>().ok());
-    let mut client = peer;
+    let mut client = hop;
     for hop in hops {
         client = Some(hop);
-        if !trusted(&hop) {
+        if !listener.trusts(client) {
             break;
         }
     }
@@ -166,13 +166,9 @@ pub(crate) fn client_address(listener: &Listener, peer: Option<IpAddr>, forwarde
 }
 
 /// Whether the client speaks TLS, to us or to a trusted proxy.
-pub(crate) fn is_secure(listener: &Listener, tls: bool, peer: Option<IpAddr>, forwarded_proto: Option<&str>) -> bool {
-    let trusted = match peer {
-        Some(peer) => listener.config.trusted_proxies.iter().any(|net| net.contains(&peer.to_canonical())),
-        None => !listener.config.trusted_proxies.is_empty(),
-    };
+pub(crate) fn is_secure(listener: &Listener, tls: bool, hop: Option<IpAddr>, forwarded_proto: Option<&str>) -> bool {
     let last = forwarded_proto.and_then(|list| list.rsplit(',').next()).map(str::trim);
-    tls || trusted && last.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
+    tls || listener.trusts(hop) && last.is_some_and(|proto| proto.eq_ignore_ascii_case("https") || proto.eq_ignore_ascii_case("wss"))
 }
 
 #[cfg(test)]

@@ -1,99 +1,109 @@
 //! The PROXY header, by which a proxy in front names its client.
 
-/// The longest header of version 1, with its line end.
-const V1_BYTES_MAX: usize = 107;
+use ppp::{v1, v2};
 
 /// What the start of a connection behind a proxy amounts to.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Proxied {
     Partial,
     Bad,
     Header { len: usize, address: Option<std::net::IpAddr> },
 }
 
+/// The longest line of version 1, its end included.
+const LINE_MAX: usize = 107;
+/// What version 2 begins with.
+const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Signature, command, family and length of version 2.
+const FIXED: usize = 16;
+/// The longest header of version 2 that is read, whatever further fields it has.
+pub(crate) const HEADER_MAX: usize = 4096;
+
 /// Reads the PROXY header, version 1 or 2.
 pub(crate) fn read(bytes: &[u8]) -> Proxied {
-    use ppp::{HeaderResult, PartialResult, v1, v2};
-    if is_open_line(bytes) {
-        return Proxied::Partial;
+    if begins(bytes, SIGNATURE) {
+        return read_binary(bytes);
     }
-    let header = HeaderResult::parse(bytes);
-    if header.is_incomplete() {
-        return Proxied::Partial;
+    if !begins(bytes, b"PROXY ") {
+        return Proxied::Bad;
     }
-    match header {
-        HeaderResult::V1(Ok(header)) => {
-            let address = match header.addresses {
-                v1::Addresses::Tcp4(addresses) => Some(addresses.source_address.into()),
-                v1::Addresses::Tcp6(addresses) => Some(addresses.source_address.into()),
-                v1::Addresses::Unknown => None,
-            };
-            Proxied::Header { len: header.header.len(), address }
-        }
-        HeaderResult::V2(Ok(header)) => {
-            let address = match header.addresses {
-                v2::Addresses::IPv4(addresses) => Some(addresses.source_address.into()),
-                v2::Addresses::IPv6(addresses) => Some(addresses.source_address.into()),
-                v2::Addresses::Unspecified | v2::Addresses::Unix(_) => None,
-            };
-            Proxied::Header { len: header.len(), address }
-        }
-        HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => Proxied::Bad,
+    match memchr::memmem::find(&bytes[..bytes.len().min(LINE_MAX)], b"\r\n") {
+        Some(end) => read_line(&bytes[..end + 2]),
+        None if bytes.len() < LINE_MAX => Proxied::Partial,
+        None => Proxied::Bad,
     }
 }
 
-/// Whether `bytes` begin a header of version 1 whose line may still go on: the parser refuses some that are cut within an address.
-fn is_open_line(bytes: &[u8]) -> bool {
-    bytes.len() < V1_BYTES_MAX && bytes.starts_with(b"PROXY ") && memchr::memchr(b'\n', bytes).is_none()
+/// Whether `bytes` begin with `start`, or may once there are more of them.
+fn begins(bytes: &[u8], start: &[u8]) -> bool {
+    let len = bytes.len().min(start.len());
+    bytes[..len] == start[..len]
+}
+
+fn read_line(line: &[u8]) -> Proxied {
+    let Ok(header) = v1::Header::try_from(line) else { return Proxied::Bad };
+    let address = match header.addresses {
+        v1::Addresses::Tcp4(addresses) => Some(addresses.source_address.into()),
+        v1::Addresses::Tcp6(addresses) => Some(addresses.source_address.into()),
+        v1::Addresses::Unknown => None,
+    };
+    Proxied::Header { len: line.len(), address }
+}
+
+fn read_binary(bytes: &[u8]) -> Proxied {
+    let Some(fixed) = bytes.first_chunk::<FIXED>() else { return Proxied::Partial };
+    let len = FIXED + usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    let Some(header) = bytes.get(..len) else {
+        return if len <= HEADER_MAX { Proxied::Partial } else { Proxied::Bad };
+    };
+    let Ok(header) = v2::Header::try_from(header) else { return Proxied::Bad };
+    let address = match header.addresses {
+        // The proxy speaks for itself, whatever addresses follow.
+        _ if header.command == v2::Command::Local => None,
+        v2::Addresses::IPv4(addresses) => Some(addresses.source_address.into()),
+        v2::Addresses::IPv6(addresses) => Some(addresses.source_address.into()),
+        v2::Addresses::Unspecified | v2::Addresses::Unix(_) => None,
+    };
+    Proxied::Header { len, address }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-
-    fn v2(rest: &[u8]) -> Vec<u8> {
-        [V2, rest].concat()
-    }
-
-    /// Each header whole, with bytes to spare, and cut at every byte.
     #[test]
-    fn headers_are_read_however_they_come() {
-        let ipv4 = v2(&[0x21, 0x11, 0, 12, 192, 0, 2, 1, 10, 0, 0, 1, 0x30, 0x39, 0x17, 0x71]);
-        let ipv6 = v2(&[&[0x21, 0x21, 0, 36][..], &[0x20; 16], &[0; 16], &[0, 1, 0, 2]].concat());
-        let local = v2(&[0x20, 0, 0, 0]);
-        for (header, address) in [
-            (&b"PROXY TCP4 192.0.2.1 10.0.0.1 12345 6001\r\n"[..], Some("192.0.2.1")),
-            (b"PROXY TCP6 2001:db8::1 ::1 12345 6001\r\n", Some("2001:db8::1")),
+    fn a_header_may_come_in_pieces() {
+        for (header, expected) in [
+            (&b"PROXY TCP4 192.0.2.1 127.0.0.1 40000 6001\r\n"[..], Some("192.0.2.1")),
+            (b"PROXY TCP6 2001:db8::1 ::1 40000 6001\r\n", Some("2001:db8::1")),
             (b"PROXY UNKNOWN\r\n", None),
-            (&ipv4, Some("192.0.2.1")),
-            (&ipv6, Some("2020:2020:2020:2020:2020:2020:2020:2020")),
-            (&local, None),
+            (b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", None),
+            (
+                b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14\xc0\0\x02\x01\x7f\0\0\x01\x9c\x40\x17\x71\xe0\0\x05\x01\x02\x03\x04\x05",
+                Some("192.0.2.1"),
+            ),
+            (b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", None),
+            (b"\r\n\r\n\0\r\nQUIT\n\x20\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x9c\x40\x17\x71", None),
         ] {
-            let shown = header.escape_ascii();
-            let expected = Proxied::Header { len: header.len(), address: address.map(|address| address.parse().unwrap()) };
-            assert_eq!(read(header), expected, "{shown}");
-            assert_eq!(read(&[header, b"GET / HTTP/1.1\r\n"].concat()), expected, "{shown}");
-            for cut in 0..header.len() {
-                assert_eq!(read(&header[..cut]), Proxied::Partial, "{shown} cut at {cut}");
+            for len in 0..header.len() {
+                assert!(matches!(read(&header[..len]), Proxied::Partial), "{len} of {header:?}");
             }
+            let followed = [header, b"GET / HTTP/1.1\r\n"].concat();
+            let Proxied::Header { len, address } = read(&followed) else { panic!("{header:?}") };
+            assert_eq!((len, address), (header.len(), expected.map(|address| address.parse().unwrap())));
         }
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn what_is_no_header_is_found_out() {
         for bytes in [
-            &b"GET /app/key HTTP/1.1\r\n\r\n"[..],
-            b"PROXY TCP4 192.0.2.1 10.0.0.1 12345\r\n",
-            b"PROXY TCP4 192.0.2.256 10.0.0.1 12345 6001\r\n",
-            b"PROXY TCP4 192.0.2.1 10.0.0.1 123456 6001\r\n",
-            b"PROXY TCP5 192.0.2.1 10.0.0.1 1 1\r\n",
-            &v2(&[0x11, 0x11, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
-            &[&b"PROXY "[..], &[b'1'; 101]].concat(),
-            &[b'P'; 200],
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            b"PROXY TCP4 nobody\r\n",
+            b"PROXY TCP5 1 2 3 4\r\n",
+            b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c\xc0\0\x02\x01\x7f\0\0\x01\x9c\x40\x17\x71",
         ] {
-            assert_eq!(read(bytes), Proxied::Bad, "{}", bytes.escape_ascii());
+            assert!(matches!(read(bytes), Proxied::Bad), "{bytes:?}");
         }
+        // The longest line there may be, and none in sight.
+        assert!(matches!(read(&[&b"PROXY "[..], &[b'x'; 200]].concat()), Proxied::Bad));
     }
 }

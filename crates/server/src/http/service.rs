@@ -76,6 +76,7 @@ pub(crate) fn serve_http1(node: &Arc<Node>, stream: Stream, read: Vec<u8>, peer:
     let io = TokioIo::new(Prefixed { stream, prefix: read.into() });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(node.limits.idle_timeout).max_buf_size(BUFFER_MAX).half_close(true);
+    builder.keep_alive(!node.is_draining());
     let mut drained = node.drained();
     let guard = Arc::new(guard);
     node.runtime.spawn(async move {
@@ -83,6 +84,8 @@ pub(crate) fn serve_http1(node: &Arc<Node>, stream: Stream, read: Vec<u8>, peer:
         let service = service_fn(move |request| respond(caller.clone(), Arc::clone(&held), request));
         let mut connection = std::pin::pin!(builder.serve_connection(io, service).with_upgrades());
         tokio::select! {
+            // What was read before is begun first: it would not be answered otherwise.
+            biased;
             _ = connection.as_mut() => return,
             _ = drained.wait_for(|drained| *drained) => connection.as_mut().graceful_shutdown(),
         }
@@ -284,7 +287,7 @@ fn upgrade(caller: Caller, guard: Arc<NodeGuard>, request: &mut Request<Incoming
         forwarded_proto: last("x-forwarded-proto"),
         deflate,
     };
-    let client = super::client_address(&caller.listener, caller.peer().address, last("x-forwarded-for").as_deref());
+    let client = super::client_address(&caller.listener, caller.peer().hop, last("x-forwarded-for").as_deref());
     let on_upgrade = hyper::upgrade::on(request);
     caller.node.runtime.clone().spawn(async move {
         let Ok(io) = on_upgrade.await else { return };

@@ -18,7 +18,8 @@ fn listener(prefix: &str, dialects: &[Dialect], trusted: &[&str]) -> Listener {
 
 /// What a request amounts to, in a word.
 fn look(bytes: &[u8], listener: &Listener) -> String {
-    match first(bytes, listener, 64) {
+    match first(bytes, listener, 64, 16 * 1024) {
+        First::TooLarge => "too large".to_owned(),
         First::Partial { head: false } => "partial head".to_owned(),
         First::Partial { head: true } => "partial body".to_owned(),
         First::Upgrade(head, Ok(_)) => format!("upgrade {} {}", head.path, head.query),
@@ -168,7 +169,7 @@ fn connections_are_kept_as_their_version_says() {
 }
 
 fn head<'a>(bytes: &'a str, listener: &Listener) -> Head<'a> {
-    match first(bytes.as_bytes(), listener, 100) {
+    match first(bytes.as_bytes(), listener, 100, 16 * 1024) {
         First::Upgrade(head, Ok(_)) => head,
         _ => panic!("no upgrade: {bytes}"),
     }

@@ -67,6 +67,9 @@ pub(crate) enum Command {
     Drain(Duration),
     /// End the thread.
     Stop,
+    /// Whatever a test wants to do on the thread.
+    #[cfg(test)]
+    Call(Box<dyn FnOnce(&mut Shard) + Send>),
 }
 
 /// A socket that came in.
@@ -249,6 +252,12 @@ impl Shard {
         [self.wheel.sleep(now), accept, drain].into_iter().flatten().min()
     }
 
+    /// How many connections wait for room.
+    #[cfg(test)]
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
     fn ready(&mut self, event: &mio::event::Event) {
         let token = event.token();
         if token == WAKE {
@@ -282,6 +291,7 @@ impl Shard {
         self.write_turn();
         self.ring();
         self.drain_some();
+        self.core.stats.subscriptions.set(self.core.table.len() as u64);
         self.core.node.made_room();
     }
 
@@ -312,7 +322,7 @@ impl Shard {
         self.generations = self.generations.wrapping_add(1);
         let deadline = self.core.now + self.core.node.limits.header_timeout;
         let tls = socket.is_tls();
-        let proxied = listener.expects_proxy_header(peer.address) && !tls && upgraded.is_none();
+        let proxied = listener.expects_proxy_header(peer.hop) && !tls && upgraded.is_none();
         let stage = Stage::Http(Box::new(Requests::new(Vec::new(), proxied, deadline)));
         let (slot, generation) = (slot as u32, self.generations);
         let now = self.core.now;
@@ -443,6 +453,8 @@ impl Shard {
                     self.drain = Some(Draining { since: self.core.now, over, total: self.connections.len(), closed: 0 });
                 }
                 Command::Stop => self.stopped = true,
+                #[cfg(test)]
+                Command::Call(call) => call(self),
             }
         }
     }
@@ -569,11 +581,11 @@ impl Shard {
         self.core.stats.writes.add(1);
         self.core.stats.written_bytes.add(before.saturating_sub(self.core.outgoing.owed(slot)) as u64);
         match flushed {
-            Ok(Flushed::All) => {
-                if connection.after_flush(&self.core) == Verdict::Drop {
-                    self.drop_connection(slot);
-                }
-            }
+            Ok(Flushed::All) => match connection.after_flush(&self.core) {
+                Verdict::Drop => self.drop_connection(slot),
+                Verdict::Again => self.again.push(slot),
+                _ => {}
+            },
             Ok(Flushed::Blocked { progress }) => {
                 if progress || !was_blocked {
                     connection.stalled = self.core.now;

@@ -1,4 +1,30 @@
-//! The server as a whole, as the binary that is shipped.
+//! Real servers in this process, driven over real sockets, and the rules of the house.
 
 #[cfg(test)]
+mod churn;
+#[cfg(test)]
+pub mod client;
+#[cfg(test)]
+mod compression;
+#[cfg(test)]
+pub mod crowd;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod edges;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
 mod log;
+#[cfg(test)]
+mod proxies;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+pub mod scene;
+#[cfg(test)]
+mod shards;
+#[cfg(test)]
+mod slow;
+#[cfg(test)]
+mod tls;

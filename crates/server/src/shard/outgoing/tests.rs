@@ -106,7 +106,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (slot.clone(), len.clone()).prop_map(|(slot, len)| Step::Push { slot, len }),
         6 => (slots, len, urgency.clone()).prop_map(|(slots, len, urgency)| Step::FanOut { slots, len, urgency }),
-        4 => (slot.clone(), takes, chance.clone(), chance)
+        4 => (slot.clone(), takes, chance, chance)
             .prop_map(|(slot, takes, holds_back, interrupted)| Step::Flush { slot, takes, holds_back, interrupted }),
         3 => (urgency, 1..SLOTS + 1).prop_map(|(urgency, count)| Step::Turn { urgency, count }),
         1 => slot.clone().prop_map(|slot| Step::Cut { slot }),

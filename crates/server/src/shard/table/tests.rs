@@ -16,11 +16,14 @@ fn channels(count: usize) -> Vec<Arc<Channel>> {
     (0..count).map(|place| join(place).unwrap().0).collect()
 }
 
+/// The serial at the join, and the member id.
+type Membership = (u64, Option<Arc<str>>);
+
 /// A table, and what it should hold: by connection, the channel's place with the serial and the user of the join.
 struct Pair {
     channels: Vec<Arc<Channel>>,
     table: Table,
-    model: BTreeMap<(u32, usize), (u64, Option<Arc<str>>)>,
+    model: BTreeMap<(u32, usize), Membership>,
     serial: u64,
 }
 
@@ -39,7 +42,7 @@ impl Pair {
             assert!(Arc::ptr_eq(&left.channel, &self.channels[channel]));
             assert_eq!(left.user_id, user_id);
         } else {
-            let user_id = (self.serial % 2 == 0).then(|| Arc::from(format!("u{}", self.serial)));
+            let user_id = self.serial.is_multiple_of(2).then(|| Arc::from(format!("u{}", self.serial)));
             self.table.join(slot, &self.channels[channel], self.serial, user_id.clone());
             self.model.insert((slot, channel), (self.serial, user_id));
         }
