@@ -24,6 +24,10 @@ fuzz *arguments:
 bench *arguments:
     scripts/bench {{arguments}}
 
+# Instructions of the hot functions; arguments name some of them.
+instructions *arguments:
+    scripts/instructions {{arguments}}
+
 # Runs the server.
 run *arguments:
     scripts/run {{arguments}}

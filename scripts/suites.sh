@@ -120,7 +120,7 @@ python_tests() {
 # rust_suites: what needs no client; unit, transcript, vector and house tests are one build and one run.
 rust_suites() {
   suite format cargo fmt --all --check
-  suite clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+  suite clippy cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
   suite unit unit_tests
   suite rules scripts/rules
 }

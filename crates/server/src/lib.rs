@@ -6,6 +6,10 @@ pub mod transport;
 
 pub use cli::main;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 mod address;
 mod api;
 mod chance;

@@ -16,6 +16,7 @@ pub(crate) struct World {
     pub(crate) node: Arc<Node>,
     pub(crate) listener: Arc<Listener>,
     /// The shards that could be, by their numbers.
+    #[cfg(feature = "bench")]
     pub(crate) seeds: Vec<Seed>,
     _runtime: Runtime,
 }
@@ -46,6 +47,12 @@ impl World {
         let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX));
         node.set_apps(&config.apps.iter().cloned().map(Arc::new).collect::<Vec<_>>());
         let listener = Arc::new(Listener { config: config.listeners[0].clone(), tls: None });
-        Self { node, listener, seeds, _runtime: runtime }
+        Self {
+            node,
+            listener,
+            #[cfg(feature = "bench")]
+            seeds,
+            _runtime: runtime,
+        }
     }
 }

@@ -280,7 +280,8 @@ impl Shard {
         }
     }
 
-    fn turn(&mut self) {
+    /// Does all there is to do but looking at sockets.
+    pub(crate) fn turn(&mut self) {
         self.accept();
         self.obey();
         for slot in std::mem::take(&mut self.again) {

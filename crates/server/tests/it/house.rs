@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms of the server, each with the rooms it may know.
-const ROOMS: [(&str, &[&str]); 21] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("main", &[]),
     ("run", EVERY_ROOM),
     ("cli", EVERY_ROOM),
@@ -17,6 +17,7 @@ const ROOMS: [(&str, &[&str]); 21] = [
     ("log", &["api", "config"]),
     // For benchmarks only.
     ("world", EVERY_ROOM),
+    ("bench", EVERY_ROOM),
     ("shard", &["connection", "http", "listener", "node", "transport", "wire"]),
     ("connection", &["api", "chance", "http", "listener", "node", "shard", "transport", "wire"]),
     ("wire", &["transport"]),
