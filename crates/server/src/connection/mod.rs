@@ -1,34 +1,26 @@
 //! One connection: what it is told, and what becomes of it. It never waits; the shard calls it when something happened.
 
-use crate::api::{self, ApiRequest, Caller};
-use crate::http::proxy::{self, Proxied};
-use crate::http::response::{Answer, Writer};
-use crate::http::{self, First, Head};
+mod requests;
+
+pub(crate) use requests::{Handshake, Requests};
+
+use crate::http::response::Writer;
 use crate::listener::{Listener, NodeGuard, Peer};
 use crate::node::{AppHandle, Node};
 use crate::shard::outgoing::{Outgoing, Queued};
 use crate::shard::socket::Socket;
 use crate::shard::stats::Stats;
 use crate::shard::table::{Left, Table};
-use crate::transport::websocket::handshake::{Refusal, Upgrade};
-use crate::transport::websocket::{Agreement, Coding, Decoder, Inflater, Message, frame};
-use crate::wire::Format;
+use crate::transport::websocket::{Decoder, Inflater, Message, frame};
 use bytes::Bytes;
+use requests::Phase;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tidings_dialect::action::{Action, Actions, Close, End, Input, Join, SignIn, Subscription, Subscriptions};
 use tidings_dialect::pusher;
 use tidings_dialect::pusher::close::Reason;
-use tidings_dialect::pusher::handshake::{Hello, Load};
 use tidings_dialect::pusher::session::Session;
 use tidings_hub::{Refused, SocketId, Time};
-
-/// How long a handshake that still gets in while the server drains waits for its answer, so that clients do not come back at once.
-const DRAINING_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long a peer that is shown the end may take to see it.
-const SHOWN_END: Duration = Duration::from_secs(1);
 
 /// What a shard lends to the connection it calls.
 pub(crate) struct Core {
@@ -67,36 +59,6 @@ pub(crate) enum Stage {
     WebSocket(WebSocket),
     /// The last word is said: the peer may say its own, then the socket goes.
     Closing(Box<Closing>),
-}
-
-/// A connection that has not become anything else yet.
-pub(crate) struct Requests {
-    /// What was read of a request that is not complete.
-    read: Vec<u8>,
-    phase: Phase,
-    /// When the server's patience with the phase ends.
-    deadline: Time,
-    /// The PROXY header comes first.
-    proxied: bool,
-}
-
-/// What a connection between sessions waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The first byte of a request.
-    Idle,
-    /// The rest of a head.
-    Head,
-    /// The rest of a body.
-    Body,
-    /// Room for what a complete request publishes.
-    Room,
-    /// The moment to refuse a handshake: the server drains.
-    Refusal,
-    /// What was answered to be written, before the next request is looked at.
-    Writing,
-    /// Its turn: all that was answered is written.
-    Turn,
 }
 
 /// An open session.
@@ -167,25 +129,6 @@ struct Own<'a> {
 impl Subscriptions for Own<'_> {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
         self.table.find(self.slot, channel)
-    }
-}
-
-impl Requests {
-    pub(crate) fn new(read: Vec<u8>, proxied: bool, deadline: Time) -> Self {
-        Self { read, phase: Phase::Head, deadline, proxied }
-    }
-
-    /// Enters a phase, which must end within `patience`; staying in it gains no time.
-    fn enter(&mut self, phase: Phase, patience: Duration, now: Time) {
-        if self.phase != phase {
-            (self.phase, self.deadline) = (phase, now + patience);
-        }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) -> Verdict {
-        self.read.clear();
-        self.read.extend_from_slice(bytes);
-        Verdict::Keep
     }
 }
 
@@ -480,247 +423,6 @@ impl Connection {
             websocket.parked = false;
         }
     }
-}
-
-impl Connection {
-    /// Takes bytes of requests. Works on them where they were read, unless a request came in pieces.
-    fn receive_requests(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
-        let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
-        if requests.read.is_empty() {
-            return self.answer_requests(input, core, inflater);
-        }
-        let mut bytes = std::mem::take(&mut requests.read);
-        bytes.extend_from_slice(input);
-        self.answer_requests(&mut bytes, core, inflater)
-    }
-
-    fn answer_requests(&mut self, mut bytes: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
-        let mut answered = 0;
-        loop {
-            let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
-            let limits = &core.node.limits;
-            if requests.phase == Phase::Refusal {
-                return if bytes.len() > limits.header_bytes { Verdict::Drop } else { requests.keep(bytes) };
-            }
-            if requests.proxied {
-                match proxy::read(bytes) {
-                    Proxied::Partial => return requests.keep(bytes),
-                    Proxied::Bad => return Verdict::Drop,
-                    Proxied::Header { len, address } => {
-                        requests.proxied = false;
-                        bytes = &mut bytes[len..];
-                        if self.peer.was_named(address, &core.node, &self.listener).is_err() {
-                            return Verdict::Drop;
-                        }
-                        continue;
-                    }
-                }
-            }
-            if bytes.is_empty() {
-                requests.enter(Phase::Idle, limits.idle_timeout, core.now);
-                return Verdict::Keep;
-            }
-            // A peer that does not take its answers is not read either: they would pile up.
-            if answered >= limits.pipelined_requests || core.outgoing.is_blocked(self.slot) {
-                requests.enter(Phase::Writing, limits.idle_timeout, core.now);
-                return requests.keep(bytes);
-            }
-            let len = match http::first(bytes, &self.listener, limits.headers, limits.header_bytes) {
-                First::Partial { head: true } => {
-                    requests.enter(Phase::Body, limits.body_timeout, core.now);
-                    return requests.keep(bytes);
-                }
-                First::Partial { head: false } => {
-                    requests.enter(Phase::Head, limits.header_timeout, core.now);
-                    return requests.keep(bytes);
-                }
-                First::TooLarge => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
-                First::Bad(why) => return self.reject(&Answer::text(400, format!("{why}\n")), core),
-                // The service knows nothing of what is still owed here.
-                First::Other if core.outgoing.owed(self.slot) > 0 => {
-                    requests.enter(Phase::Writing, limits.idle_timeout, core.now);
-                    return requests.keep(bytes);
-                }
-                First::Other => return Verdict::HandOver(bytes.to_vec()),
-                First::Publish(..) if !core.node.has_room() => {
-                    requests.enter(Phase::Room, limits.publish_wait, core.now);
-                    requests.keep(bytes);
-                    return Verdict::Park;
-                }
-                First::Publish(head, body) => {
-                    requests.enter(Phase::Idle, limits.idle_timeout, core.now);
-                    match self.answer_publish(&head, body, core) {
-                        Verdict::Keep => head.len,
-                        verdict => return verdict,
-                    }
-                }
-                First::Upgrade(head, upgrade) => {
-                    if core.node.is_draining() && upgrade.is_ok() {
-                        requests.enter(Phase::Refusal, DRAINING_PAUSE, core.now);
-                        return requests.keep(bytes);
-                    }
-                    let len = head.len;
-                    self.upgrade(&head, upgrade, core);
-                    return self.receive(&mut bytes[len..], core, inflater);
-                }
-            };
-            answered += 1;
-            bytes = &mut bytes[len..];
-        }
-    }
-
-    fn answer_publish(&mut self, head: &Head<'_>, body: &[u8], core: &mut Core) -> Verdict {
-        let keep_alive = head.keep_alive && !core.node.is_draining();
-        let Head { method, path, query, .. } = *head;
-        let caller = Caller { peer: self.peer.address, forwarded_for: head.forwarded_for, library: None };
-        let request = ApiRequest { method, path, query, body, caller };
-        let answer = api::answer(&core.node, &self.listener, &core.stats.answered, &request);
-        let response = core.responses.write(&answer, keep_alive, core.now);
-        self.push(response, core);
-        if keep_alive { Verdict::Keep } else { self.finish(core) }
-    }
-
-    /// Answers, then takes no more requests.
-    fn reject(&mut self, answer: &Answer, core: &mut Core) -> Verdict {
-        let response = core.responses.write(answer, false, core.now);
-        self.push(response, core);
-        self.finish(core)
-    }
-
-    /// Sends what is owed, then ends.
-    fn finish(&mut self, core: &mut Core) -> Verdict {
-        self.end_session(false, core);
-        self.show_end(core);
-        if let Stage::Closing(closing) = &mut self.stage {
-            closing.decoder = None;
-        }
-        Verdict::Keep
-    }
-
-    /// Has the peer shown the end once all is sent.
-    fn show_end(&mut self, core: &Core) {
-        if let Stage::Closing(closing) = &mut self.stage {
-            closing.show_end = true;
-            closing.until = core.now + core.node.limits.close_wait.min(SHOWN_END);
-        }
-    }
-
-    fn requests_overdue(&mut self, core: &mut Core, inflater: &mut Inflater) -> Verdict {
-        let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
-        match requests.phase {
-            // Between requests nothing is owed, not even an explanation; and who takes no answers takes none about that.
-            Phase::Idle | Phase::Writing | Phase::Turn => Verdict::Drop,
-            Phase::Head if requests.read.is_empty() => Verdict::Drop,
-            Phase::Head | Phase::Body => {
-                if requests.phase == Phase::Body {
-                    core.stats.answered.add(408);
-                }
-                self.reject(&Answer::text(408, &b"The request took too long to arrive.\n"[..]), core)
-            }
-            Phase::Room => {
-                let answer = Answer::no_room();
-                let limits = &core.node.limits;
-                let first = http::first(&requests.read, &self.listener, limits.headers, limits.header_bytes);
-                if let First::Publish(Head { method, path, query, forwarded_for, .. }, body) = first {
-                    let caller = Caller { peer: self.peer.address, forwarded_for, library: None };
-                    let request = ApiRequest { method, path, query, body, caller };
-                    api::refused(&self.listener, &core.stats.answered, &request, answer.status);
-                }
-                self.reject(&answer, core)
-            }
-            Phase::Refusal => {
-                let mut bytes = std::mem::take(&mut requests.read);
-                let limits = &core.node.limits;
-                let First::Upgrade(head, Ok(upgrade)) = http::first(&bytes, &self.listener, limits.headers, limits.header_bytes) else {
-                    return Verdict::Drop;
-                };
-                let len = head.len;
-                self.refuse(&upgrade.response(), &Reason::Draining.close(), core);
-                self.receive(&mut bytes[len..], core, inflater)
-            }
-        }
-    }
-
-    /// Answers a WebSocket handshake (P-2.3): whoever is refused gets the upgrade first, then the reason.
-    fn upgrade(&mut self, head: &Head<'_>, upgrade: Result<Upgrade<'_>, Refusal>, core: &mut Core) {
-        let upgrade = match upgrade {
-            Ok(upgrade) => upgrade,
-            Err(refusal) => {
-                self.push(http::response::refused_upgrade(refusal), core);
-                self.finish(core);
-                return;
-            }
-        };
-        let client = http::client_address(&self.listener, self.peer.hop, head.forwarded_for);
-        if client != self.peer.address && self.peer.came_through_proxy(client, &core.node, &self.listener).is_err() {
-            return self.refuse(&upgrade.response(), &Reason::NodeFull.close(), core);
-        }
-        let deflate = upgrade.deflate.filter(|_| core.node.compression);
-        let handshake = Handshake { path: head.path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto };
-        self.open_session(&handshake, &Upgrade { deflate, ..upgrade }.response(), deflate, core);
-    }
-
-    /// Opens a session, or refuses it. `response` is empty where somebody else has sent it.
-    pub(crate) fn open_session(&mut self, handshake: &Handshake<'_>, response: &[u8], deflate: Option<Agreement>, core: &mut Core) {
-        let (app, hello, version) = match self.admit(handshake, core) {
-            Ok(admitted) => admitted,
-            Err(close) => return self.refuse(response, &close, core),
-        };
-        if !response.is_empty() {
-            core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
-        }
-        let random = crate::chance::bytes();
-        let socket_id = SocketId::new(core.number, self.slot as usize, random);
-        let counted = (!app.app.authorized_connections).then(|| Counted::new(&app.connections));
-        let session = Session::new(Arc::clone(&app.app), &hello.key, socket_id, version, hello.client(), core.now);
-        let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
-        core.outgoing.set_format(self.slot, Format::of(deflate));
-        let decoder = Decoder::new(coding);
-        self.stage = Stage::WebSocket(WebSocket {
-            decoder,
-            session,
-            app,
-            sign_in: None,
-            parked: false,
-            counted,
-            _session: Counted::new(&core.node.sessions),
-        });
-        core.stats.handshakes.add(1);
-        self.step(Input::Opened, core);
-    }
-
-    fn admit(&self, handshake: &Handshake<'_>, core: &Core) -> Result<(Arc<AppHandle>, Hello, u8), Close> {
-        let path = self.listener.strip(handshake.path);
-        let hello = pusher::handshake::parse(path, Some(handshake.query))
-            .ok_or_else(|| pusher::handshake::unknown_path(core.node.is_draining()))?;
-        let apps = core.node.apps();
-        let app = apps.by_key(&hello.key);
-        let load = Load {
-            draining: core.node.is_draining(),
-            tls: http::is_secure(&self.listener, self.socket.is_tls(), self.peer.hop, handshake.forwarded_proto),
-            origin: handshake.origin,
-            app_full: app.is_some_and(|app| app.is_full()),
-            node_full: core.node.is_full(),
-        };
-        let version = hello.admit(app.map(|app| &*app.app), load)?;
-        let app = app.expect("admitted to an app that exists");
-        Ok((Arc::clone(app), hello, version))
-    }
-
-    /// Completes the upgrade, says why not, and closes.
-    fn refuse(&mut self, response: &[u8], close: &Close, core: &mut Core) {
-        core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
-        core.stats.refused.add(1);
-        self.last_word(close, core);
-    }
-}
-
-/// What a client says as it comes in.
-pub(crate) struct Handshake<'a> {
-    pub(crate) path: &'a str,
-    pub(crate) query: &'a str,
-    pub(crate) origin: Option<&'a str>,
-    pub(crate) forwarded_proto: Option<&'a str>,
 }
 
 impl WebSocket {
