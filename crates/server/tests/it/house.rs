@@ -69,9 +69,9 @@ const SAYINGS: [(&str, &[&str]); 9] = [
     ("Instant::now", &["api", "clock", "deliver"]),
     ("SystemTime::now", &["cli", "clock", "deliver", "http"]),
     ("getrandom::fill", &["chance", "config"]),
-    ("channels.publish(", &["node"]),
-    ("channels.subscribe(", &["node"]),
-    ("channels.unsubscribe(", &["node"]),
+    ("channels.publish(", &["bench", "node"]),
+    ("channels.subscribe(", &["bench", "node"]),
+    ("channels.unsubscribe(", &["bench", "node"]),
     ("channels.sign_in(", &["node"]),
     ("channels.sign_out(", &["node"]),
 ];
