@@ -9,7 +9,7 @@ use crate::shard::{Command, ShardHandle};
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use tidings_dialect::action::{End, Join, SignIn};
 use tidings_hub::{App, AppId, Channel, Channels, Hub, Joined, Publish, Refused, SocketId, Time, UnixTime, Watched};
@@ -151,6 +151,8 @@ impl Node {
             return true;
         }
         self.crowded.store(true, Ordering::SeqCst);
+        // Pairs with the fence of who makes room: one of us sees what the other did.
+        fence(Ordering::SeqCst);
         // It may have become roomy before anybody could see that we wait.
         self.is_roomy()
     }
@@ -161,6 +163,7 @@ impl Node {
 
     /// Tells those who wait, if there are any, that there may be room. Shards call it when they took from their inbox or wrote.
     pub(crate) fn made_room(&self) {
+        fence(Ordering::SeqCst);
         if self.crowded.load(Ordering::SeqCst) && self.is_roomy() && self.crowded.swap(false, Ordering::SeqCst) {
             self.room.notify_waiters();
             for shard in &self.shards {

@@ -3,6 +3,7 @@
 //! One turn: look at sockets, take what waits in the inbox and mark its subscribers, then write. Small fan-outs are written whole,
 //! of the large ones one slice a turn, so that nobody is held up and what arrives meanwhile joins the writes still to come.
 
+mod handle;
 pub(crate) mod outgoing;
 pub(crate) mod socket;
 pub(crate) mod stats;
@@ -12,15 +13,16 @@ mod wheel;
 
 use crate::connection::{Connection, Core, Handshake, Requests, Stage, Verdict};
 use crate::http;
-use crate::listener::{Acceptor, Listener, NodeGuard, Peer, assign};
-use crate::node::{Apps, Node};
-use crate::transport::websocket::{Agreement, Inflater};
+use crate::listener::{Acceptor, assign};
+use crate::node::Node;
+use crate::transport::websocket::Inflater;
 use crate::wire::{Encoder, FORMATS, Format};
-use mio::{Events, Interest, Poll, Token, Waker};
+pub(crate) use handle::{Arrival, Command, Seed, ShardHandle, Upgraded};
+use mio::{Events, Interest, Poll, Token};
+
+use handle::WAKE;
 use outgoing::{Flushed, Outgoing, Queued, Urgency};
 use slab::Slab;
-use socket::Socket;
-use stats::Stats;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,11 +30,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use table::Table;
-use tidings_dialect::action::{Actions, End, Input};
+use tidings_dialect::action::{Actions, Input};
 use tidings_hub::{Event, Inbox, Item, PLACES_MAX, SocketId, Time};
 use wheel::{Alarm, Wheel};
 
-const WAKE: Token = Token(usize::MAX);
 const LISTENERS: usize = usize::MAX / 2;
 /// What one read may bring.
 const READ_BYTES: usize = 64 * 1024;
@@ -42,64 +43,6 @@ const READS_PER_TURN: usize = 4;
 const FIRST_PER_TURN: usize = 1024;
 /// Looks at the clock that closing connections evenly takes.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
-
-/// What others need to reach a shard.
-pub(crate) struct ShardHandle {
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) stats: Arc<Stats>,
-    commands: Arc<Mutex<Vec<Command>>>,
-}
-
-/// What others ask of a shard, beside what the hub has for it.
-pub(crate) enum Command {
-    /// Own this socket.
-    Open(Box<Arrival>),
-    /// End a session.
-    End {
-        /// Its connection.
-        socket: SocketId,
-        /// Why.
-        end: End,
-    },
-    /// These are the apps from now on.
-    Reload(Arc<Apps>),
-    /// Close all connections, evenly over this time.
-    Drain(Duration),
-    /// End the thread.
-    Stop,
-    /// Whatever a test wants to do on the thread.
-    #[cfg(test)]
-    Call(Box<dyn FnOnce(&mut Shard) + Send>),
-}
-
-/// A socket that came in.
-pub(crate) struct Arrival {
-    pub(crate) socket: Socket,
-    pub(crate) peer: Peer,
-    pub(crate) listener: Arc<Listener>,
-    pub(crate) guard: NodeGuard,
-    /// What was read already.
-    pub(crate) read: Vec<u8>,
-    /// Somebody else has answered its handshake.
-    pub(crate) upgraded: Option<Upgraded>,
-}
-
-/// A handshake that was answered.
-pub(crate) struct Upgraded {
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) origin: Option<String>,
-    pub(crate) forwarded_proto: Option<String>,
-    pub(crate) deflate: Option<Agreement>,
-}
-
-/// What a shard is made of before it runs: its poll, and the handle by which it is reached.
-pub(crate) struct Seed {
-    poll: Poll,
-    pub(crate) inbox: Arc<Inbox>,
-    stats: Arc<Stats>,
-    commands: Arc<Mutex<Vec<Command>>>,
-}
 
 /// The thread's own.
 pub(crate) struct Shard {
@@ -134,41 +77,7 @@ struct Draining {
     closed: usize,
 }
 
-impl ShardHandle {
-    /// Leaves a command and wakes the shard.
-    pub(crate) fn command(&self, command: Command) {
-        if let Command::Open(_) = &command {
-            self.stats.connections.fetch_add(1, Ordering::Relaxed);
-        }
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
-        self.inbox.wake();
-    }
-}
-
 impl Seed {
-    /// Prepares a shard whose inbox has room for `inbox_items`.
-    ///
-    /// # Errors
-    /// If the system has no poll or no descriptor left.
-    pub(crate) fn new(inbox_items: usize) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKE)?;
-        let inbox = Arc::new(Inbox::new(inbox_items, move || {
-            // It fails only if the descriptor is gone, and with it the shard.
-            let _ = waker.wake();
-        }));
-        Ok(Self { poll, inbox, stats: Arc::default(), commands: Arc::default() })
-    }
-
-    pub(crate) fn handle(&self) -> ShardHandle {
-        ShardHandle { inbox: Arc::clone(&self.inbox), stats: Arc::clone(&self.stats), commands: Arc::clone(&self.commands) }
-    }
-
-    /// The registry of its poll, for sockets to accept on.
-    pub(crate) fn registry(&self) -> &mio::Registry {
-        self.poll.registry()
-    }
-
     /// Becomes the shard of that number. With an acceptor it accepts for itself.
     pub(crate) fn build(self, node: Arc<Node>, number: usize, acceptor: Option<Acceptor>) -> Shard {
         let now = node.clock.now();
@@ -357,8 +266,8 @@ impl Shard {
         let verdict = called.unwrap_or_else(|_| {
             // What it left in the scratch is of no more use.
             *inflater = Inflater::default();
-            connection.fault(core);
-            Verdict::Keep
+            let said = catch_unwind(AssertUnwindSafe(|| connection.fault(&mut *core)));
+            if said.is_ok() { Verdict::Keep } else { Verdict::Drop }
         });
         match verdict {
             Verdict::Keep => {}
