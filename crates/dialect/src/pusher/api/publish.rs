@@ -3,6 +3,7 @@
 use super::call::{Info, parse_channel, quoted};
 use super::parameters::Parameters;
 use super::{Refusal, Verified};
+use crate::pusher::json;
 use crate::pusher::name::{self, Kind};
 use bytes::Bytes;
 use memchr::memchr;
@@ -193,25 +194,31 @@ fn event_name(name: Option<Text<'_>>, app: &App) -> Result<Arc<str>, Refusal> {
 }
 
 /// The data in a body: a string's value, or any other value as compact JSON (P-11.2).
-fn json_data(json: &RawValue, app: &App) -> Result<Bytes, Refusal> {
-    let json = json.get();
-    let text = if json.starts_with('"') { unescape(json)? } else { Cow::Owned(compact(json)) };
-    text_data(Some(Text(text)), app)
+fn json_data(value: &RawValue, app: &App) -> Result<Bytes, Refusal> {
+    if value.get().starts_with('"') {
+        return text_data(Some(Text(unescape(value.get())?)), app);
+    }
+    sized(Cow::Owned(json::compact(value)), app)
+}
+
+fn text_data(data: Option<Text<'_>>, app: &App) -> Result<Bytes, Refusal> {
+    let Text(data) = data.ok_or_else(|| Refusal::missing("data"))?;
+    let data = match data {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    };
+    sized(data, app)
 }
 
 /// P-18.3.
-fn text_data(data: Option<Text<'_>>, app: &App) -> Result<Bytes, Refusal> {
-    let Text(data) = data.ok_or_else(|| Refusal::missing("data"))?;
+fn sized(data: Cow<'_, [u8]>, app: &App) -> Result<Bytes, Refusal> {
     let (bytes, max) = (data.len(), app.limits.event_bytes);
     if bytes > max {
         return Err(Refusal::new(413, &format!("The event data has {bytes} bytes; at most {max} are allowed")));
     }
-    // A copy, for a slice would keep the whole request.
-    Ok(match data {
-        Cow::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
-        // Cut to size, for what was written as escapes is up to six times longer than what is counted.
-        Cow::Owned(text) => Bytes::from(text.into_bytes().into_boxed_slice()),
-    })
+    // A copy, for a slice would keep the whole request; cut to size, for what was written as escapes is up to six times longer than
+    // what is counted.
+    Ok(Bytes::from(data.into_owned().into_boxed_slice()))
 }
 
 fn query_channels(parameters: &Parameters<'_>, app: &App) -> Result<SmallVec<[ChannelName; 1]>, Refusal> {
@@ -312,17 +319,4 @@ fn code_unit(text: &str) -> Option<u16> {
 
 fn lone_surrogate() -> Refusal {
     Refusal::bad("The event data holds half of a surrogate pair; send whole characters")
-}
-
-/// `json`, whose grammar has been checked, without the white space between its tokens.
-fn compact(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    let (mut is_string, mut is_escape) = (false, false);
-    text.extend(json.chars().filter(|&c| {
-        let keep = is_string || !c.is_ascii_whitespace();
-        is_string ^= c == '"' && !is_escape;
-        is_escape = is_string && c == '\\' && !is_escape;
-        keep
-    }));
-    text
 }
