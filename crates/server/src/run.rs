@@ -4,7 +4,9 @@ use crate::clock::Clock;
 use crate::config::{self, Config, difference};
 use crate::deliver::Deliver;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
+use crate::metrics::Live;
 use crate::node::Node;
+use crate::shard::stats::{Count, Stats};
 use crate::shard::{self, Command, FIRST_LISTENER, Seed};
 use anyhow::Context;
 use listenfd::ListenFd;
@@ -46,19 +48,19 @@ pub struct Server {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
     /// Connections of the node, of whatever kind.
-    pub connections: usize,
+    pub connections: u64,
     /// WebSocket sessions in force.
-    pub sessions: usize,
+    pub sessions: u64,
     /// Subscriptions in force.
     pub subscriptions: u64,
     /// Channels that somebody is on, or that remember an event.
-    pub channels: usize,
+    pub channels: u64,
     /// Events alive.
-    pub events: usize,
+    pub events: u64,
     /// Bytes that events and queues hold.
-    pub held_bytes: usize,
+    pub held_bytes: u64,
     /// Connections that count towards the quotas of their apps, of all apps together.
-    pub app_connections: usize,
+    pub app_connections: u64,
     /// Connections closed as slow.
     pub slow: u64,
     /// Faults that cost a connection.
@@ -163,22 +165,20 @@ impl Server {
     /// What it holds and has counted.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        let mut gauges = Gauges {
-            connections: self.node.connections.load(Ordering::Relaxed),
-            channels: self.node.hub.channels(),
-            events: self.node.hub.budget().events(),
-            held_bytes: self.node.hub.budget().used(),
-            sessions: self.node.sessions.load(Ordering::Relaxed),
-            app_connections: self.node.apps().iter().map(|app| app.connections.load(Ordering::Relaxed)).sum(),
-            ..Gauges::default()
-        };
-        for shard in &self.node.shards {
-            gauges.subscriptions += shard.stats.subscriptions.get();
-            gauges.slow += shard.stats.slow.get();
-            gauges.panics += shard.stats.panics.get();
-            gauges.refused += shard.stats.refused.get();
+        let live = Live::of(&self.node);
+        let sum = |count: fn(&Stats) -> &Count| self.node.shards.iter().map(|shard| count(&shard.stats).get()).sum();
+        Gauges {
+            connections: live.connections,
+            sessions: live.sessions,
+            subscriptions: live.subscriptions,
+            channels: live.channels,
+            events: live.events,
+            held_bytes: live.held_bytes,
+            app_connections: self.node.apps().iter().map(|app| app.connections.load(Ordering::Relaxed) as u64).sum(),
+            slow: sum(|stats| &stats.slow),
+            panics: sum(|stats| &stats.panics),
+            refused: sum(|stats| &stats.refused),
         }
-        gauges
     }
 
     /// What it is made of.

@@ -127,7 +127,7 @@ fn a_drain_is_even() {
     assert_eq!(latecomer.refusal(), 4200);
     for tenth in 1..=10_usize {
         advance(&scene, seconds(OVER / 10));
-        let left = scene.server.gauges().sessions;
+        let left = scene.server.gauges().sessions as usize;
         assert!((10 - tenth).saturating_sub(1) <= left && left <= 10 - tenth, "{left} are left after {tenth} tenths");
     }
     clients.iter_mut().for_each(|client| assert_eq!(client.end(), 4200));
