@@ -180,6 +180,11 @@ impl Connection {
                     break;
                 }
             };
+            if let Stage::Closing(closing) = &mut self.stage {
+                // The last word is said: all that is still heard is the peer's.
+                closing.answered |= matches!(message, Message::Close { .. });
+                continue;
+            }
             match message {
                 Message::Text(text) => self.step(Input::Text(text), core),
                 Message::Binary(_) => self.step(Input::Binary, core),

@@ -1,6 +1,6 @@
 //! HTTP as it ought not to be, and what is left of it: whatever comes, a subscriber elsewhere gets its events.
 
-use crate::client::{Client, FAILSAFE, PATH, dial, find, publish, signed};
+use crate::client::{Client, FAILSAFE, Frame, PATH, dial, find, frame, publish, signed};
 use crate::scene::Scene;
 use serde_json::json;
 use std::io::{Read, Write};
@@ -357,5 +357,17 @@ fn what_is_ambiguous_is_refused() {
         assert!(!peer.rest().starts_with(b"HTTP/1.1 2"), "{garbage:?}");
         watched.check("garbage");
     }
+    watched.end();
+}
+
+/// P-2.7: after the last word nothing more is said, whatever the peer has sent behind what it was closed for.
+#[test]
+fn the_last_word_is_said_once() {
+    let watched = Watched::new("");
+    let mut peer = watched.scene.client();
+    let close = 1000_u16.to_be_bytes();
+    peer.send([frame(0x82, b"binary"), frame(0x89, b"ping"), frame(0x88, &close)].concat());
+    let Frame::Close(1003, _) = peer.frame() else { panic!("closed for the binary message") };
+    assert!(matches!(peer.frame(), Frame::End), "neither a pong nor a second close");
     watched.end();
 }
