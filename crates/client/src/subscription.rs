@@ -109,7 +109,7 @@ mod tests {
     }
 
     fn member(user_info: Option<&'static str>) -> Member {
-        Member { user_id: "10".into(), user_info: user_info.map(|info| info.as_bytes().into()) }
+        Member { user_info: user_info.map(|info| info.as_bytes().into()), ..Member::new("10") }
     }
 
     /// P-6.3, with the published example.

@@ -66,7 +66,7 @@ pub(crate) fn decode(text: &str) -> Incoming {
 }
 
 fn member(member: PresenceMember<'_>) -> Member {
-    Member { user_id: member.user_id.into(), user_info: member.user_info.map(|info| info.into_owned().into()) }
+    Member { user_info: member.user_info.map(|info| info.into_owned().into()), ..Member::new(&*member.user_id) }
 }
 
 /// `pusher:ping`.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tidings_hub::{App, ChannelName, Joined, Member, Publish, Refused, Watched};
+use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, Watched};
 
 /// What a session is told. The connection feeds one input, performs all [`Action`]s it gave rise to, and only then feeds the next.
 #[derive(Debug)]
@@ -14,17 +14,39 @@ pub enum Input<'a> {
     /// A text message of the peer.
     Text(&'a str),
     /// A binary message of the peer.
-    Binary,
+    Binary(&'a [u8]),
     /// A ping frame of the peer. The transport has queued the pong frame.
     Ping,
     /// A pong frame of the peer, with its payload.
     Pong(&'a [u8]),
-    /// The hub's answer to [`Action::Subscribe`]; the subscription is in force.
+    /// The hub's answer to [`Action::Subscribe`] or [`Action::Refresh`]; the subscription is in force.
     Subscribed {
         /// The channel.
         channel: &'a ChannelName,
         /// What the subscriber finds there, or why it may not.
         answer: Result<Joined, Refused>,
+    },
+    /// [`Action::Unsubscribe`] is done: the connection is not on the channel any more.
+    Unsubscribed(&'a ChannelName),
+    /// The answer to [`Action::Ask`].
+    Answered(Result<Answer, Unanswered>),
+    /// An event of [`Action::Store`] could not be stored, and nobody got it.
+    NotStored {
+        /// Its channel.
+        channel: &'a ChannelName,
+        /// Its name.
+        event: &'a str,
+        /// A sentence for the peer.
+        why: &'a str,
+    },
+    /// A channel that follows others follows one more from now on, or one less.
+    Follow {
+        /// The channel, which the connection is on.
+        channel: &'a ChannelName,
+        /// What is followed.
+        alias: &'a ChannelName,
+        /// Whether from now on, or no more.
+        added: bool,
     },
     /// The hub's answer to [`Action::SignIn`].
     SignedIn(Watched),
@@ -67,14 +89,25 @@ pub enum End {
 pub enum Action {
     /// Queue this text message.
     Send(Bytes),
-    /// Queue a ping frame.
-    Ping,
+    /// Queue a ping frame with this payload.
+    Ping(&'static [u8]),
     /// Join a channel, then feed [`Input::Subscribed`].
     Subscribe(Join),
-    /// Leave a channel that the connection is on.
+    /// Say something else of oneself on a channel that the connection is on, then feed [`Input::Subscribed`].
+    Refresh(Join),
+    /// Leave a channel that the connection is on, then feed [`Input::Unsubscribed`].
     Unsubscribe(ChannelName),
     /// Publish a client event that passed all checks.
     Publish(Publish),
+    /// Store a client event that passed all checks, then publish it; if it cannot be stored, feed [`Input::NotStored`]. Whoever performs
+    /// it stamps it.
+    Store(Publish),
+    /// Ask the store, then feed [`Input::Answered`]. Until then no message of the peer is fed, so that each sees what the one before did.
+    Ask(Question),
+    /// Keep back what channels bring, until [`Action::Release`]: a confirmation is to come before it.
+    Hold,
+    /// Let go what was kept back.
+    Release,
     /// Bind the connection to a user, then feed [`Input::SignedIn`].
     SignIn(SignIn),
     /// Count the connection as authorised from now on (P-15.12).
@@ -92,7 +125,63 @@ pub struct Join {
     /// The channel.
     pub channel: ChannelName,
     /// The member to show, on a presence channel.
-    pub member: Option<Member>,
+    pub member: Option<Arc<Member>>,
+    /// Whether it wants to be told of members that come and go, and of counts.
+    pub notices: bool,
+}
+
+/// What a session asks the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The channels that a user follows, and those that followed personal channels lead to; at most so many.
+    Follows {
+        /// The user.
+        user_id: Arc<str>,
+        /// More than these are an error.
+        max: u32,
+    },
+    /// The stored events of a channel, the newest first.
+    Latest {
+        /// The channel.
+        channel: ChannelName,
+        /// How many to pass over.
+        skip: u32,
+        /// How many to tell.
+        count: u32,
+    },
+    /// The stored events that a user is owed, the newest first.
+    Personal {
+        /// The user.
+        user_id: Arc<str>,
+        /// How many to pass over.
+        skip: u32,
+        /// How many to tell.
+        count: u32,
+    },
+}
+
+/// What the store says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Question::Follows`]: each user that was reached, the one asked for first, with the channels it follows in the order in which that
+    /// began.
+    Follows(Vec<(Arc<str>, Vec<ChannelName>)>),
+    /// To the others: the JSON text of the list of events, in the dialect's form.
+    Events(Bytes),
+}
+
+/// Why the store says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// There is more than was to be told.
+    #[error("there are more than {max}")]
+    TooMany {
+        /// What was to be told at most.
+        max: u32,
+    },
+    /// It is away, or none is configured.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// A sign-in that is authenticated.
@@ -117,6 +206,12 @@ pub struct Close {
 pub trait Subscriptions {
     /// The connection's subscription to `channel`, if it has one.
     fn find(&self, channel: &str) -> Option<Subscription<'_>>;
+    /// How many it has.
+    fn count(&self) -> usize;
+    /// The members of a channel now, whoever asks.
+    fn members(&self, channel: &str) -> Arc<MemberList>;
+    /// Whether two users of a presence channel have a channel of their own now (I-2.10).
+    fn is_pair(&self, presence: &str, one: &str, other: &str) -> bool;
 }
 
 /// One subscription of a connection.
@@ -124,6 +219,6 @@ pub trait Subscriptions {
 pub struct Subscription<'a> {
     /// The channel, which can be cloned for the cost of a counter.
     pub channel: &'a ChannelName,
-    /// The member id, on a presence channel.
-    pub user_id: Option<&'a Arc<str>>,
+    /// The member that the connection is there.
+    pub member: Option<&'a Arc<Member>>,
 }

@@ -4,3 +4,5 @@
 pub mod action;
 pub mod auth;
 pub mod pusher;
+pub mod pushi;
+mod rate;

@@ -30,20 +30,23 @@ pub enum Cached {
 #[derive(Debug, Default)]
 pub struct MemberList {
     /// Distinct users, in no promised order.
-    pub members: Vec<Member>,
-    encoded: OnceLock<Bytes>,
+    pub members: Vec<Arc<Member>>,
+    encoded: [OnceLock<Bytes>; MEMBER_LISTS],
 }
+
+/// How many dialects keep their form of a list of members.
+pub const MEMBER_LISTS: usize = 2;
 
 impl MemberList {
     /// A list whose form nobody has asked for yet.
     #[must_use]
-    pub fn new(members: Vec<Member>) -> Self {
-        Self { members, encoded: OnceLock::new() }
+    pub fn new(members: Vec<Arc<Member>>) -> Self {
+        Self { members, encoded: Default::default() }
     }
 
-    /// A dialect's form of the list, made by `encode` the first time anybody asks.
-    pub fn encoded(&self, encode: impl FnOnce(&[Member]) -> Bytes) -> &Bytes {
-        self.encoded.get_or_init(|| encode(&self.members))
+    /// A dialect's form of the list, made by `encode` the first time anybody asks. Each dialect has a slot below [`MEMBER_LISTS`].
+    pub fn encoded(&self, slot: usize, encode: impl FnOnce(&[Arc<Member>]) -> Bytes) -> &Bytes {
+        self.encoded[slot].get_or_init(|| encode(&self.members))
     }
 }
 

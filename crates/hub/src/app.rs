@@ -49,6 +49,23 @@ impl fmt::Debug for Key {
     }
 }
 
+/// The dialects that an app is spoken to in. What one of them protects is protected in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialects {
+    /// Pusher's WebSocket protocol and HTTP API.
+    pub pusher: bool,
+    /// Pushi's WebSocket protocol and REST API.
+    pub pushi: bool,
+}
+
+impl Dialects {
+    /// Whether Pushi's clients are the only ones, so that its own defaults hurt nobody.
+    #[must_use]
+    pub fn pushi_alone(self) -> bool {
+        self == Self { pushi: true, ..Self::default() }
+    }
+}
+
 /// A tenant. A session keeps an `Arc` of it; a reload hands out a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
@@ -56,6 +73,10 @@ pub struct App {
     pub id: AppId,
     /// All valid pairs, the oldest first; that one signs webhooks. Never empty.
     pub keys: Vec<Key>,
+    /// What people call it.
+    pub name: String,
+    /// Who may speak to it.
+    pub dialects: Dialects,
     /// Off: new connections get 4003, live ones are closed with it.
     pub enabled: bool,
     /// Whether clients may publish `client-` events (P-8.1).
@@ -101,6 +122,8 @@ impl App {
         Self {
             id: AppId::new(id),
             keys: vec![Key { key: key.to_owned(), secret: secret.to_owned() }],
+            name: id.to_owned(),
+            dialects: Dialects { pusher: true, ..Dialects::default() },
             enabled: true,
             client_events: false,
             subscription_count_events: false,

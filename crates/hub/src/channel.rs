@@ -1,10 +1,12 @@
 //! One channel: its subscribers' number, its members, its cached event, and the lock under which its events get their order.
 
+use crate::commit::{Held, Waiting};
 use crate::event::Budget;
 use crate::presence::Members;
 use crate::shared::Shared;
-use crate::{Body, Cached, ChannelName, Event, Fact, FactKind, Item, Occupancy, SocketId, Source, Time};
+use crate::{Body, Cached, ChannelName, Event, Fact, FactKind, Item, Member, Occupancy, Sent, SocketId, Time};
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
@@ -34,6 +36,8 @@ pub(crate) struct State {
     /// A timer of the hub will look at the cache.
     pub(crate) cache_timer: bool,
     pub(crate) count: Count,
+    /// What waits behind a commit; nothing does as a rule.
+    pub(crate) held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -73,6 +77,7 @@ impl Channel {
             cache: None,
             cache_timer: false,
             count: Count::default(),
+            held: None,
         };
         Self { name, id, of, state: Mutex::new(state), lost: AtomicBool::new(false) }
     }
@@ -120,9 +125,25 @@ impl State {
         self.shards[shard] -= 1;
     }
 
-    /// Nobody is here and nothing is remembered.
+    /// Nobody is here, nothing is remembered, and nothing waits for a commit.
     pub(crate) fn is_idle(&self) -> bool {
-        self.subscribers == 0 && self.cache.is_none()
+        self.subscribers == 0 && self.cache.is_none() && self.held.is_none()
+    }
+
+    /// The last serial that nobody who joins now will get: on a channel that remembers, what still waits for a commit is not remembered yet
+    /// and must not be missed; on others the members that the newcomer finds are those of the last serial.
+    pub(crate) fn joins_at(&self, caches: bool) -> u64 {
+        match &self.held {
+            Some(held) if caches => held.released,
+            _ => self.serial,
+        }
+    }
+
+    /// From now on everything waits for a commit that is under way.
+    pub(crate) fn hold(&mut self) {
+        let released = self.serial;
+        let held = self.held.get_or_insert_with(|| Box::new(Held { released, queue: VecDeque::new() }));
+        held.queue.push_back(Waiting::Commit);
     }
 
     /// What the channel remembers at `now`.
@@ -136,23 +157,65 @@ impl State {
         }
     }
 
-    /// Gives the event its place and puts it into the inbox of each shard with subscribers.
-    pub(crate) fn emit(&mut self, at: &Emission<'_>, origin: Option<SocketId>, body: Body) -> Arc<Event> {
+    /// Gives an event its place.
+    pub(crate) fn place(&mut self, at: &Emission<'_>, origin: Option<SocketId>, body: Body) -> Arc<Event> {
         self.serial += 1;
         let budget: &Arc<Budget> = &at.shared.budget;
-        let event = Arc::new(Event::new(at.channel.name.clone(), at.channel.id, self.serial, origin, body, budget));
-        for (count, inbox) in self.shards.iter().zip(&at.shared.inboxes) {
+        Arc::new(Event::new(at.channel.name.clone(), at.channel.id, self.serial, origin, body, budget))
+    }
+
+    /// Gives the event its place and puts it into the inbox of each shard with subscribers.
+    pub(crate) fn emit(&mut self, at: &Emission<'_>, origin: Option<SocketId>, body: Body) {
+        let event = self.place(at, origin, body);
+        match &mut self.held {
+            Some(held) => held.queue.push_back(Waiting::Event(event)),
+            None => self.send(at.shared, &event),
+        }
+    }
+
+    /// Puts the event into the inbox of each shard with subscribers.
+    pub(crate) fn send(&self, shared: &Shared, event: &Arc<Event>) {
+        for (count, inbox) in self.shards.iter().zip(&shared.inboxes) {
             if *count > 0 {
-                inbox.push(Item::Event(Arc::clone(&event)));
+                inbox.push(Item::Event(Arc::clone(event)));
             }
         }
-        event
+    }
+
+    /// What a shard is to get of an event that is for some connections beside the subscribers; `None` if it has neither.
+    pub(crate) fn sent(&self, shard: usize, event: &Arc<Event>, sockets: &[SocketId]) -> Option<Sent> {
+        let sockets: SmallVec<[SocketId; 2]> = sockets.iter().copied().filter(|socket| socket.shard() == shard).collect();
+        (self.shards[shard] > 0 || !sockets.is_empty()).then(|| Sent { event: Arc::clone(event), sockets })
+    }
+
+    /// Puts an item into the inbox of each shard with subscribers.
+    pub(crate) fn push(&self, shared: &Shared, item: impl Fn() -> Item) {
+        self.shards.iter().zip(&shared.inboxes).filter(|(count, _)| **count > 0).for_each(|(_, inbox)| inbox.push(item()));
     }
 
     /// Tells those outside, at the channel's present serial. A no-op unless somebody wants facts.
-    pub(crate) fn tell(&self, at: &Emission<'_>, kind: FactKind) {
-        if let Some(app) = at.facts {
-            at.shared.facts.push(Fact { app: app.clone(), channel: at.channel.name.clone(), serial: self.serial, kind });
+    pub(crate) fn tell(&mut self, at: &Emission<'_>, kind: FactKind) {
+        let Some(app) = at.facts else { return };
+        let fact = Fact { app: app.clone(), channel: at.channel.name.clone(), serial: self.serial, kind };
+        match &mut self.held {
+            Some(held) => held.queue.push_back(Waiting::Fact(fact)),
+            None => at.shared.facts.push(fact),
+        }
+    }
+
+    /// A member's connection comes. If the user is new, others are told, and those outside.
+    pub(crate) fn come(&mut self, at: &Emission<'_>, member: &Arc<Member>, socket: SocketId) {
+        if self.members.join(member, socket) {
+            self.emit(at, Some(socket), Body::MemberAdded(Arc::clone(member)));
+            self.tell(at, FactKind::MemberAdded { user_id: Arc::clone(&member.user_id) });
+        }
+    }
+
+    /// A member's connection goes, or is somebody else from now on. If it was the user's last, others are told, and those outside.
+    pub(crate) fn go(&mut self, at: &Emission<'_>, member: &Arc<Member>, socket: SocketId) {
+        if self.members.leave(member, socket) {
+            self.emit(at, Some(socket), Body::MemberRemoved(Arc::clone(member)));
+            self.tell(at, FactKind::MemberRemoved { user_id: Arc::clone(&member.user_id) });
         }
     }
 
@@ -162,16 +225,5 @@ impl State {
         let count = self.subscribers;
         self.emit(at, None, Body::SubscriptionCount(count));
         self.tell(at, FactKind::SubscriptionCount(count));
-    }
-
-    /// Publishes one event here.
-    pub(crate) fn publish(&mut self, at: &Emission<'_>, publish: &crate::Publish) -> Arc<Event> {
-        let body = Body::Published { name: Arc::clone(&publish.name), data: publish.data.clone(), source: publish.source.clone() };
-        let event = self.emit(at, publish.origin, body);
-        if let Source::Client { user_id } = &publish.source {
-            let (event, data) = (Arc::clone(&publish.name), publish.data.clone());
-            self.tell(at, FactKind::ClientEvent { event, data, socket_id: publish.origin, user_id: user_id.clone() });
-        }
-        event
     }
 }

@@ -1,12 +1,14 @@
 //! All channels and users of one app: who may join is decided before, what joining means is decided here.
 
 use crate::channel::{CachedEvent, Emission, State};
+use crate::commit::Waiting;
+use crate::peer;
 use crate::shared::{Due, Shared};
 use crate::user::Users;
 use crate::{
-    Access, App, Body, Cached, Channel, ChannelName, Event, FactKind, Item, Joined, Member, MemberList, Occupancy, Publish, Refused,
+    Access, App, Attached, Body, Cached, Channel, ChannelName, Event, Fact, FactKind, Item, Joined, Journal, Member, MemberList, Occupancy,
 };
-use crate::{SocketId, Source, Time, Watched};
+use crate::{Pending, PendingEvent, Publish, Refused, Sent, SocketId, Source, Stamp, Time, Watched};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -67,7 +69,7 @@ impl Channels {
         app: &App,
         name: &ChannelName,
         socket: SocketId,
-        member: Option<Member>,
+        member: Option<Arc<Member>>,
         now: Time,
     ) -> Result<(Arc<Channel>, Joined), Refused> {
         loop {
@@ -98,7 +100,7 @@ impl Channels {
         channel: &Arc<Channel>,
         state: &mut State,
         socket: SocketId,
-        member: Option<Member>,
+        member: Option<Arc<Member>>,
         now: Time,
     ) -> Result<Joined, Refused> {
         let at = self.emission(app, channel);
@@ -109,35 +111,27 @@ impl Channels {
         if state.subscribers == 0 {
             state.tell(&at, FactKind::Occupied);
         }
-        if let Some(member) = member
-            && state.members.join(member.clone())
-        {
-            let user_id = Arc::clone(&member.user_id);
+        if let Some(member) = member {
             // Before it enters: it must not hear of itself.
-            state.emit(&at, Some(socket), Body::MemberAdded(member));
-            state.tell(&at, FactKind::MemberAdded { user_id });
+            state.come(&at, &member, socket);
         }
         state.enter(socket.shard());
         let cache = state.cached(channel.name.caches(), now);
         if matches!(cache, Cached::Miss) {
             state.tell(&at, FactKind::CacheMiss);
         }
-        let joined = Joined { serial: state.serial, members: state.members.list(), cache };
+        let joined = Joined { serial: state.joins_at(channel.name.caches()), members: state.members.list(), cache };
         self.count_changed(app, &at, channel, state, now);
         Ok(joined)
     }
 
     /// Takes `socket` off a channel that it is on, with the member it is there.
-    pub fn unsubscribe(&self, app: &App, channel: &Arc<Channel>, socket: SocketId, user_id: Option<&Arc<str>>, now: Time) {
+    pub fn unsubscribe(&self, app: &App, channel: &Arc<Channel>, socket: SocketId, member: Option<&Arc<Member>>, now: Time) {
         let Some(mut state) = channel.lock() else { return self.lose(channel) };
         let at = self.emission(app, channel);
         state.leave(socket.shard());
-        if let Some(user_id) = user_id
-            && state.members.leave(user_id)
-        {
-            let user_id = Arc::clone(user_id);
-            state.emit(&at, None, Body::MemberRemoved { user_id: Arc::clone(&user_id) });
-            state.tell(&at, FactKind::MemberRemoved { user_id });
+        if let Some(member) = member {
+            state.go(&at, member, socket);
         }
         self.count_changed(app, &at, channel, &mut state, now);
         if state.subscribers == 0 {
@@ -146,24 +140,74 @@ impl Channels {
         self.remove_if_idle(channel, state);
     }
 
+    /// Changes what a subscriber says of itself (I-2.4): the same user says something new, or somebody else is there now, or nobody. Its place
+    /// among the subscribers stays, and it does not hear of itself.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing changed.
+    pub fn refresh(
+        &self,
+        app: &App,
+        channel: &Arc<Channel>,
+        socket: SocketId,
+        before: Option<&Arc<Member>>,
+        member: Option<&Arc<Member>>,
+        now: Time,
+    ) -> Result<Joined, Refused> {
+        let Some(mut state) = channel.lock() else {
+            self.lose(channel);
+            return Err(Refused::Lost);
+        };
+        let at = self.emission(app, channel);
+        let max = app.limits.presence_members;
+        if let Some(member) = member {
+            let frees = before.is_some_and(|before| state.members.is_last(&before.user_id));
+            if !state.members.contains(&member.user_id) && state.members.len() - u32::from(frees) >= max {
+                return Err(Refused::MembersFull { max });
+            }
+        }
+        match (before, member) {
+            (Some(before), Some(member)) if before.user_id == member.user_id => state.members.replace(before, member, socket),
+            (before, member) => {
+                if let Some(before) = before {
+                    state.go(&at, before, socket);
+                }
+                if let Some(member) = member {
+                    state.come(&at, member, socket);
+                }
+            }
+        }
+        let cache = state.cached(channel.name.caches(), now);
+        Ok(Joined { serial: state.joins_at(channel.name.caches()), members: state.members.list(), cache })
+    }
+
     /// Publishes `batch` in its order, atomically: no other publisher's event comes between on the channels named.
-    /// Channels that nobody is on get nothing, unless they are to remember it.
-    pub fn publish(&self, app: &App, batch: &[Publish], now: Time) {
+    /// Channels that nobody is on get nothing, unless they are to remember it or it is to be stored. What is to be stored goes to `journal`,
+    /// and nobody gets it before it is settled.
+    pub fn publish(&self, app: &App, batch: &[Publish], now: Time, journal: &dyn Journal) {
         if let [publish] = batch
-            && let [name] = &publish.channels[..]
+            && let ([name], None) = (&publish.channels[..], &publish.stamps)
+            && !name.as_str().starts_with("peer-")
         {
             return self.publish_one(app, publish, name, now);
         }
         loop {
-            let mut channels: SmallVec<[Arc<Channel>; 4]> = SmallVec::new();
+            let mut set: SmallVec<[Arc<Channel>; 4]> = SmallVec::new();
             for publish in batch {
-                channels.extend(publish.channels.iter().filter_map(|name| self.find_for(publish, name)));
+                set.extend(publish.channels.iter().filter_map(|name| self.find_for(publish, name)));
+                publish.channels.iter().for_each(|name| self.presences(name, &mut set));
             }
-            channels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            channels.dedup_by(|a, b| Arc::ptr_eq(a, b));
-            if self.publish_locked(app, batch, &channels, now) {
-                return;
+            let mut locked = self.lock_set(&mut set);
+            if locked.states.len() < locked.wanted || locked.states.iter().any(|(_, state)| state.gone) {
+                continue;
             }
+            let crowded =
+                batch.iter().fold(false, |crowded, publish| self.publish_locked(app, publish, &mut locked, now, journal) | crowded);
+            self.unlock(locked);
+            if crowded {
+                self.bound_caches(app);
+            }
+            return;
         }
     }
 
@@ -176,50 +220,147 @@ impl Channels {
             if state.gone {
                 continue;
             }
-            let event = state.publish(&self.emission(app, &channel), publish);
-            if self.remember(app, &channel, &mut state, publish, event, now) {
-                drop(state);
+            let event = state.place(&self.emission(app, &channel), publish.origin, body(publish, None));
+            if let Some(held) = &mut state.held {
+                held.queue.push_back(Waiting::Event(event));
+                return;
+            }
+            state.send(&self.shared, &event);
+            let crowded = self.delivered(app, &channel, &mut state, &event, now);
+            drop(state);
+            if crowded {
                 self.bound_caches(app);
             }
             return;
         }
     }
 
-    /// `false` if a channel left the map meanwhile: nothing was published, look again.
-    fn publish_locked(&self, app: &App, batch: &[Publish], channels: &[Arc<Channel>], now: Time) -> bool {
-        let mut states: SmallVec<[(&Arc<Channel>, MutexGuard<'_, State>); 4]> = SmallVec::new();
-        for channel in channels {
-            match channel.lock() {
-                Some(state) if !state.gone => states.push((channel, state)),
-                Some(_) => return false,
-                None => {
-                    drop(states);
-                    self.lose(channel);
-                    return false;
+    /// Publishes on channels whose locks are held. Returns whether more channels remember now than may.
+    fn publish_locked(&self, app: &App, publish: &Publish, locked: &mut Locked<'_>, now: Time, journal: &dyn Journal) -> bool {
+        let held = publish.channels.iter().filter_map(|name| locked.place(name)).any(|place| locked.states[place].1.held.is_some());
+        let waits = publish.stamps.is_some() || publish.once && held;
+        let mut events: SmallVec<[PendingEvent; 1]> = SmallVec::new();
+        for (at, name) in publish.channels.iter().enumerate() {
+            let Some(place) = locked.place(name) else { continue };
+            let repeated = publish.channels[..at].contains(name);
+            if repeated && publish.stamps.is_none() {
+                continue;
+            }
+            let (channel, state) = &mut locked.states[place];
+            if waits && !repeated {
+                state.hold();
+            }
+            let event = state.place(&self.emission(app, channel), publish.origin, body(publish, Some(at)));
+            match &mut state.held {
+                Some(held) if !waits => held.queue.push_back(Waiting::Event(event)),
+                _ => events.push(PendingEvent { channel: Arc::clone(channel), event, repeated }),
+            }
+        }
+        if !waits {
+            let events: SmallVec<[Arc<Event>; 2]> = events.into_iter().map(|pending| pending.event).collect();
+            return self.deliver_all(app, locked, &events, publish.once, now);
+        }
+        if let Some(me) = self.me.upgrade().filter(|_| !events.is_empty()) {
+            journal.append(Pending::new(me, events, publish.stamps.is_some(), publish.once));
+        }
+        false
+    }
+
+    /// Puts events, whose channels are locked, into the inboxes; as one item for each shard if they are to be had `once`.
+    pub(crate) fn deliver_all<'e>(
+        &self,
+        app: &App,
+        locked: &mut Locked<'_>,
+        events: impl IntoIterator<Item = &'e Arc<Event>>,
+        once: bool,
+        now: Time,
+    ) -> bool {
+        let mut crowded = false;
+        let mut lists: SmallVec<[Vec<Sent>; 4]> = SmallVec::from_elem(Vec::new(), if once { self.shared.inboxes.len() } else { 0 });
+        for event in events {
+            let Some(place) = locked.place(&event.channel) else { continue };
+            let sockets = locked.sockets(&event.channel);
+            let (channel, state) = &mut locked.states[place];
+            if once {
+                lists.iter_mut().enumerate().for_each(|(shard, list)| list.extend(state.sent(shard, event, &sockets)));
+            } else if sockets.is_empty() {
+                state.send(&self.shared, event);
+            } else {
+                for (shard, inbox) in self.shared.inboxes.iter().enumerate() {
+                    if let Some(sent) = state.sent(shard, event, &sockets) {
+                        inbox.push(Item::Peer(Box::new(sent)));
+                    }
                 }
             }
+            crowded |= self.delivered(app, channel, state, event, now);
         }
-        let mut too_many = false;
-        for publish in batch {
-            for name in &publish.channels {
-                let Ok(place) = states.binary_search_by(|(channel, _)| channel.name.cmp(name)) else { continue };
-                let (channel, state) = &mut states[place];
-                let event = state.publish(&self.emission(app, channel), publish);
-                too_many |= self.remember(app, channel, state, publish, event, now);
+        for (list, inbox) in lists.into_iter().zip(&self.shared.inboxes).filter(|(list, _)| !list.is_empty()) {
+            inbox.push(Item::Once(list.into()));
+        }
+        crowded
+    }
+
+    /// What else an event brings that the shards have now. Returns whether more channels remember now than may.
+    fn delivered(&self, app: &App, channel: &Arc<Channel>, state: &mut State, event: &Arc<Event>, now: Time) -> bool {
+        match &event.body {
+            Body::Published { source: Source::Server, .. } => self.remember(app, channel, state, event, now),
+            Body::Published { name, data, source: Source::Client { socket, user_id }, .. } => {
+                let (name, data, user_id) = (Arc::clone(name), data.clone(), user_id.clone());
+                if let Some(app) = self.emission(app, channel).facts {
+                    let kind = FactKind::ClientEvent { event: name, data, socket_id: Some(*socket), user_id };
+                    self.tell_now(Fact { app: app.clone(), channel: channel.name.clone(), serial: event.serial, kind });
+                }
+                false
+            }
+            Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::SubscriptionCount(_) => false,
+        }
+    }
+
+    pub(crate) fn tell_now(&self, fact: Fact) {
+        self.shared.facts.push(fact);
+    }
+
+    /// The settings of the moment.
+    pub(crate) fn settings(&self) -> Arc<App> {
+        Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Locks channels in the byte order of their names. Those that a fault left unusable are dropped.
+    pub(crate) fn lock_set<'c>(&self, set: &'c mut SmallVec<[Arc<Channel>; 4]>) -> Locked<'c> {
+        set.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        set.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        let mut locked = Locked { states: SmallVec::new(), wanted: set.len() };
+        let mut lost: SmallVec<[&Arc<Channel>; 1]> = SmallVec::new();
+        for channel in set.iter() {
+            match channel.lock() {
+                Some(state) => locked.states.push((channel, state)),
+                None => lost.push(channel),
             }
         }
-        drop(states);
-        if too_many {
-            self.bound_caches(app);
+        lost.into_iter().for_each(|channel| self.lose(channel));
+        locked
+    }
+
+    /// Unlocks, and takes out of the map those that are idle now.
+    pub(crate) fn unlock(&self, locked: Locked<'_>) {
+        for (channel, state) in locked.states {
+            self.remove_if_idle(channel, state);
         }
-        true
+    }
+
+    /// Has whoever is on a channel that follows others follow one more from now on, or one less.
+    pub fn follow(&self, name: &str, alias: &ChannelName, added: bool) {
+        let Some(channel) = self.find(name) else { return };
+        let Some(state) = channel.lock() else { return self.lose(&channel) };
+        state.push(&self.shared, || Item::Follow { channel_id: channel.id, alias: alias.clone(), added });
     }
 
     /// Fills the cache of a cache channel with what a server published (P-13.1). Returns whether more channels remember now than may.
-    fn remember(&self, app: &App, channel: &Arc<Channel>, state: &mut State, publish: &Publish, event: Arc<Event>, now: Time) -> bool {
-        if publish.source != Source::Server || !channel.name.caches() {
+    fn remember(&self, app: &App, channel: &Arc<Channel>, state: &mut State, event: &Arc<Event>, now: Time) -> bool {
+        if !channel.name.caches() {
             return false;
         }
+        let event = Arc::clone(event);
         let expires = now + app.limits.cache_ttl;
         if !std::mem::replace(&mut state.cache_timer, true) {
             self.shared.schedule(expires, Due::Cache, channel);
@@ -235,7 +376,7 @@ impl Channels {
     }
 
     /// Forgets the oldest cached events until the app has no more than it may. Called without any channel's lock.
-    fn bound_caches(&self, app: &App) {
+    pub(crate) fn bound_caches(&self, app: &App) {
         loop {
             let (filled, channel) = {
                 let mut caches = self.caches();
@@ -374,11 +515,11 @@ impl Channels {
         read(self.stripe(name)).get(name).cloned()
     }
 
+    /// The channel that takes the event; `None` where nobody would get it, now or later.
     fn find_for(&self, publish: &Publish, name: &ChannelName) -> Option<Arc<Channel>> {
-        match publish.source {
-            Source::Server if name.caches() => Some(self.find_or_create(name)),
-            _ => self.find(name.as_str()),
-        }
+        let lasts = publish.stamps.is_some() || publish.source == Source::Server && name.caches();
+        // Nobody needs to be on a channel between two.
+        if lasts || name.as_str().starts_with("peer-") { Some(self.find_or_create(name)) } else { self.find(name.as_str()) }
     }
 
     fn find_or_create(&self, name: &ChannelName) -> Arc<Channel> {
@@ -440,6 +581,38 @@ impl Channels {
     fn caches(&self) -> MutexGuard<'_, Caches> {
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Channels whose locks are held, in the byte order of their names.
+pub(crate) struct Locked<'c> {
+    pub(crate) states: SmallVec<[(&'c Arc<Channel>, MutexGuard<'c, State>); 4]>,
+    /// How many were to be locked.
+    wanted: usize,
+}
+
+impl Locked<'_> {
+    pub(crate) fn place(&self, name: impl AsRef<str>) -> Option<usize> {
+        self.states.binary_search_by(|(channel, _)| channel.name.as_str().cmp(name.as_ref())).ok()
+    }
+
+    /// The connections that get what is published on a channel between two, though they did not subscribe to it.
+    fn sockets(&self, name: &ChannelName) -> SmallVec<[SocketId; 4]> {
+        let mut sockets = SmallVec::new();
+        for (presence, tail) in peer::candidates(name) {
+            let Some(place) = self.place(&presence) else { continue };
+            let members = &self.states[place].1.members;
+            sockets.extend(peer::pairs(tail).filter_map(|(one, other)| members.pair(one, other)).flatten());
+        }
+        sockets
+    }
+}
+
+/// The body of what is published on the channel at that place of the list.
+fn body(publish: &Publish, at: Option<usize>) -> Body {
+    let Publish { name, data, source, stamps, extras, .. } = publish;
+    let stamp = stamps.as_ref().zip(at).and_then(|(stamps, at)| stamps.mids.get(at).map(|mid| Stamp { mid: *mid, at: stamps.at }));
+    let attached = (stamp.is_some() || extras.is_some()).then(|| Box::new(Attached { stamp, extras: extras.clone() }));
+    Body::Published { name: Arc::clone(name), data: data.clone(), source: source.clone(), attached }
 }
 
 fn read(stripe: &RwLock<Map>) -> RwLockReadGuard<'_, Map> {

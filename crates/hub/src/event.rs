@@ -1,18 +1,18 @@
 //! What is published, what the hub makes of it, and the encoded forms that all its subscribers share.
 
-use crate::{ChannelName, SocketId};
+use crate::{ChannelName, SocketId, UnixTime};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many encoded forms of an event can be kept.
-pub const ENCODINGS: usize = 3;
+pub const ENCODINGS: usize = 4;
 
 /// A request to publish one event on one or more channels of an app. Whoever builds it has checked sizes and names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// Distinct channels.
+    /// The channels, in the order that decides where [`Publish::once`] holds. One that is named again is stored again, and no more.
     pub channels: SmallVec<[ChannelName; 1]>,
     /// The event's name.
     pub name: Arc<str>,
@@ -22,6 +22,48 @@ pub struct Publish {
     pub origin: Option<SocketId>,
     /// Who publishes.
     pub source: Source,
+    /// To be stored before anybody gets it, under these marks; `None` if it is not to last.
+    pub stamps: Option<Stamps>,
+    /// Further members of the event where a dialect's frames can carry them: a JSON text without its braces.
+    pub extras: Option<Bytes>,
+    /// Connections of dialects that say so get it once, by the first channel of the list that they are on.
+    pub once: bool,
+}
+
+impl Publish {
+    /// An event of a server on one channel, not stored.
+    #[must_use]
+    pub fn new(channel: ChannelName, name: Arc<str>, data: Bytes) -> Self {
+        let channels = SmallVec::from_iter([channel]);
+        Self { channels, name, data, origin: None, source: Source::Server, stamps: None, extras: None, once: false }
+    }
+}
+
+/// What tells the stored events of one publish from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    /// When it was published.
+    pub at: UnixTime,
+    /// An id for each channel, in their order.
+    pub mids: SmallVec<[u128; 1]>,
+}
+
+/// What tells one stored event from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its id.
+    pub mid: u128,
+    /// When it was published.
+    pub at: UnixTime,
+}
+
+/// What few events have beside name and data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Its marks in the store.
+    pub stamp: Option<Stamp>,
+    /// See [`Publish::extras`].
+    pub extras: Option<Bytes>,
 }
 
 /// Who publishes an event: only a server's events are cached, only a client's become a fact.
@@ -31,6 +73,8 @@ pub enum Source {
     Server,
     /// A subscriber, with its member id on a presence channel.
     Client {
+        /// The sender, whether or not it gets its own event.
+        socket: SocketId,
         /// The sender's member id.
         user_id: Option<Arc<str>>,
     },
@@ -43,6 +87,22 @@ pub struct Member {
     pub user_id: Arc<str>,
     /// What the user's application says of it: a JSON text, taken as it is.
     pub user_info: Option<Bytes>,
+    /// All that was said as the member came, its id included, where there is more to it: the JSON text of an object.
+    pub object: Option<Bytes>,
+    /// Whether it wants a private channel with each other member.
+    pub peer: bool,
+}
+
+impl Member {
+    /// A member of whom only the id is known.
+    #[must_use]
+    pub fn new(user_id: impl Into<Arc<str>>) -> Self {
+        Self { user_id: user_id.into(), user_info: None, object: None, peer: false }
+    }
+
+    fn bytes(&self) -> usize {
+        self.user_info.as_ref().map_or(0, Bytes::len) + self.object.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// Something that happened on a channel, at its place in the channel's one order.
@@ -73,14 +133,13 @@ pub enum Body {
         data: Bytes,
         /// Who published it.
         source: Source,
+        /// What few events have.
+        attached: Option<Box<Attached>>,
     },
     /// A user came into a presence channel.
-    MemberAdded(Member),
-    /// The last connection of a user left it.
-    MemberRemoved {
-        /// The user.
-        user_id: Arc<str>,
-    },
+    MemberAdded(Arc<Member>),
+    /// The last connection of a user left it; that connection's own member.
+    MemberRemoved(Arc<Member>),
     /// The number of subscribers changed.
     SubscriptionCount(u32),
 }
@@ -90,9 +149,9 @@ impl Event {
     #[must_use]
     pub fn new(channel: ChannelName, channel_id: u64, serial: u64, origin: Option<SocketId>, body: Body, budget: &Arc<Budget>) -> Self {
         let bytes = match &body {
-            Body::Published { data, .. } => data.len(),
-            Body::MemberAdded(member) => member.user_info.as_ref().map_or(0, Bytes::len),
-            Body::MemberRemoved { .. } | Body::SubscriptionCount(_) => 0,
+            Body::Published { data, attached, .. } => data.len() + attached.as_ref().map_or(0, |attached| attached.bytes()),
+            Body::MemberAdded(member) | Body::MemberRemoved(member) => member.bytes(),
+            Body::SubscriptionCount(_) => 0,
         };
         let charge = Charge::new(budget, bytes + size_of::<Self>());
         Self { channel, channel_id, serial, origin, body, encodings: [const { OnceLock::new() }; ENCODINGS], charge }
@@ -108,7 +167,22 @@ impl Event {
     }
 }
 
+impl Attached {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.extras.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 impl Event {
+    /// The marks of a stored event.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        match &self.body {
+            Body::Published { attached: Some(attached), .. } => attached.stamp,
+            _ => None,
+        }
+    }
+
     /// The encoded form in `slot`, if somebody made it.
     #[must_use]
     pub fn encoding(&self, slot: usize) -> Option<&Bytes> {

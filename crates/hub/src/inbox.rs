@@ -1,6 +1,7 @@
 //! What waits for a shard. Pushing never waits and never fails; room is asked for before, at the node's door.
 
-use crate::{Event, SocketId};
+use crate::{ChannelName, Event, SocketId};
+use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Item {
     /// An event for the shard's subscribers of its channel.
     Event(Arc<Event>),
+    /// An event for the shard's subscribers of its channel, and for some connections beside them.
+    Peer(Box<Sent>),
+    /// The events of one publish, see [`crate::Publish::once`], in the order of its channels.
+    Once(Box<[Sent]>),
+    /// Whoever is on this channel, which follows others, is to follow one more, or one less.
+    Follow {
+        /// The hub's number for the channel.
+        channel_id: u64,
+        /// What is followed.
+        alias: ChannelName,
+        /// Whether from now on, or no more.
+        added: bool,
+    },
     /// Somebody whom this connection watches came or went.
     Watched {
         /// The watching connection.
@@ -23,6 +37,15 @@ pub enum Item {
         /// The hub's number for the channel.
         channel_id: u64,
     },
+}
+
+/// An event on its way to a shard.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Connections of the shard that get it though they did not subscribe to its channel.
+    pub sockets: SmallVec<[SocketId; 2]>,
 }
 
 /// The queue of one shard.

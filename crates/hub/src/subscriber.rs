@@ -16,6 +16,12 @@ const SHARD_BITS: u32 = 8;
 const PLACE_BITS: u32 = 24;
 /// Both halves stay below 2^63, so that clients that read them as signed numbers can.
 const HALF_MASK: u64 = (1 << 63) - 1;
+/// What the halves of an id of ours leave to the version and the variant of a UUID.
+const HIGH_MASK: u64 = (1 << 60) - 1;
+const LOW_MASK: u64 = (1 << 62) - 1;
+/// Version 4 and its variant, at their places in the halves of a UUID.
+const UUID_VERSION: u64 = 4 << 12;
+const UUID_VARIANT: u64 = 1 << 63;
 
 impl SocketId {
     /// Makes the id of the connection at `place` of `shard` from 16 random bytes.
@@ -27,7 +33,7 @@ impl SocketId {
         assert!(shard < SHARDS_MAX && place < PLACES_MAX, "shards and their slabs are bounded");
         let random = u128::from_le_bytes(random);
         let high = (random >> 64) as u64 & HALF_MASK >> 10;
-        let low = (random as u64 & HALF_MASK) >> 32 << 32 | (place as u64) << SHARD_BITS | shard as u64;
+        let low = (random as u64 & LOW_MASK) >> 32 << 32 | (place as u64) << SHARD_BITS | shard as u64;
         Self(u128::from(high) << 64 | u128::from(low))
     }
 
@@ -41,6 +47,22 @@ impl SocketId {
     #[must_use]
     pub fn halves(self) -> (u64, u64) {
         ((self.0 >> 64) as u64, self.0 as u64)
+    }
+
+    /// The id as a UUID of version 4, whose fixed bits are set beside the id's own.
+    #[must_use]
+    pub fn uuid(self) -> u128 {
+        let (high, low) = self.halves();
+        let high = high >> 12 << 16 | UUID_VERSION | high & 0xfff;
+        u128::from(high) << 64 | u128::from(low | UUID_VARIANT)
+    }
+
+    /// The id whose UUID that is; `None` if no id of ours has it.
+    #[must_use]
+    pub fn from_uuid(uuid: u128) -> Option<Self> {
+        let (high, low) = ((uuid >> 64) as u64, uuid as u64);
+        let id = Self(u128::from(high >> 16 << 12 | high & 0xfff) << 64 | u128::from(low & LOW_MASK));
+        (id.uuid() == uuid && id.halves().0 <= HIGH_MASK).then_some(id)
     }
 
     /// All 128 bits.
@@ -90,6 +112,18 @@ mod tests {
                 assert_eq!(SocketId::from_halves(high, low), Some(id));
             }
         }
+    }
+
+    /// I-1.3
+    #[test]
+    fn an_id_is_a_uuid_too() {
+        for random in [[0; 16], [0xff; 16], [0x5a; 16]] {
+            let id = SocketId::new(255, PLACES_MAX - 1, random);
+            assert_eq!(SocketId::from_uuid(id.uuid()), Some(id));
+            assert_eq!((id.uuid() >> 76 & 0xf, id.uuid() >> 62 & 3), (4, 2), "version and variant");
+        }
+        assert_eq!(SocketId::from_uuid(0), None);
+        assert_eq!(SocketId::from_uuid(u128::MAX), None);
     }
 
     /// P-2.6: each half has at least 30 bits of chance.

@@ -47,7 +47,7 @@ impl Sub for Time {
     }
 }
 
-/// A moment of the calendar, in milliseconds since 1970. It may jump when the operator sets the clock.
+/// A moment of the calendar, in microseconds since 1970. It may jump when the operator sets the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 
@@ -55,18 +55,30 @@ impl UnixTime {
     /// The moment `millis` milliseconds after 1970 began.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
-        Self(millis)
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// The moment `micros` microseconds after 1970 began.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since 1970.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
     }
 
     /// Milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
-        self.0
+        self.0 / 1000
     }
 
     /// Whole seconds since 1970.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
-        self.0 / 1000
+        self.0 / 1_000_000
     }
 }

@@ -17,8 +17,8 @@ use tidings_dialect::action::{Action, Actions, Input, Subscription, Subscription
 use tidings_dialect::pusher::handshake::Client;
 use tidings_dialect::pusher::{Session, api};
 use tidings_hub::{
-    App, Body, Budget, Cached, ChannelName, Channels, Event, Hub, Inbox, Item, Joined, Key, Options, Publish, SocketId, Source, Time,
-    UnixTime,
+    App, Body, Budget, Cached, ChannelName, Channels, Event, Hub, Inbox, Item, Joined, Key, MemberList, NoJournal, Options, Publish,
+    SocketId, Source, Time, UnixTime,
 };
 
 /// All operations, by name.
@@ -86,13 +86,7 @@ fn app() -> Arc<App> {
 }
 
 fn published(channel: &str) -> Publish {
-    Publish {
-        channels: [name(channel)].into_iter().collect(),
-        name: Arc::from("my-event"),
-        data: data(DATA_BYTES).into(),
-        origin: None,
-        source: Source::Server,
-    }
+    Publish::new(name(channel), Arc::from("my-event"), data(DATA_BYTES).into())
 }
 
 /// A text frame as a client sends it.
@@ -132,7 +126,7 @@ fn event_encode(format: Format, bytes: usize) -> Box<dyn FnMut()> {
     let (budget, mut encoder) = (Arc::new(Budget::new(usize::MAX)), Encoder::default());
     let (channel, event, data) = (name("my-channel"), Arc::from("my-event"), Bytes::from(data(bytes)));
     Box::new(move || {
-        let body = Body::Published { name: Arc::clone(&event), data: data.clone(), source: Source::Server };
+        let body = Body::Published { name: Arc::clone(&event), data: data.clone(), source: Source::Server, attached: None };
         let event = Event::new(channel.clone(), 1, 1, None, body, &budget);
         black_box(encoder.encode(black_box(&event), format));
     })
@@ -144,7 +138,19 @@ struct On(Option<ChannelName>);
 impl Subscriptions for On {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
         let channel = self.0.as_ref().filter(|on| on.as_str() == channel)?;
-        Some(Subscription { channel, user_id: None })
+        Some(Subscription { channel, member: None })
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.0.is_some())
+    }
+
+    fn members(&self, _channel: &str) -> Arc<MemberList> {
+        Arc::default()
+    }
+
+    fn is_pair(&self, _presence: &str, _one: &str, _other: &str) -> bool {
+        false
     }
 }
 
@@ -227,7 +233,7 @@ fn hub_publish(shards: usize) -> Box<dyn FnMut()> {
     let batch = [published("my-channel")];
     let mut items: Vec<Item> = Vec::new();
     Box::new(move || {
-        channels.publish(&app, black_box(&batch), Time::ZERO);
+        channels.publish(&app, black_box(&batch), Time::ZERO, &NoJournal);
         for inbox in hub.inboxes() {
             inbox.take(&mut items);
             black_box(items.drain(..).count());

@@ -39,5 +39,5 @@ impl Clock {
 /// The calendar's time now.
 pub(crate) fn unix_time() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    UnixTime::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

@@ -26,6 +26,7 @@ mod metrics;
 mod node;
 mod page;
 mod shard;
+mod store;
 mod tls;
 mod wire;
 #[cfg(any(test, feature = "bench"))]

@@ -8,16 +8,18 @@ use crate::metrics::Live;
 use crate::node::Node;
 use crate::shard::stats::{Count, Stats};
 use crate::shard::{self, Command, FIRST_LISTENER, Seed};
+use crate::store::{Options, Retention, Store, StoreUrl};
 use anyhow::Context;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tidings_hub::{App, Budget, Hub, Options};
-use tokio::runtime::{Builder, Runtime};
+use tidings_hub::{App, Budget, Hub};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -25,6 +27,8 @@ use tokio::sync::mpsc;
 const RUNTIME_THREADS: usize = 2;
 /// How often certificates are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(60);
+/// How often apps in the store are looked at.
+const APPS_CHECK: Duration = Duration::from_secs(1);
 /// The longest the hub's timers are left alone.
 const HUB_TICK_MAX: Duration = Duration::from_millis(250);
 /// What connections get after their time to drain.
@@ -123,7 +127,7 @@ impl Server {
         let (sockets, addresses) = bind_all(&config)?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
         let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;
-        let hub = Hub::new(Options {
+        let hub = Hub::new(tidings_hub::Options {
             epoch: u64::from_le_bytes(crate::chance::bytes()),
             hash_seed: u64::from_le_bytes(crate::chance::bytes()),
             inboxes: seeds.iter().map(|seed| Arc::clone(&seed.inbox)).collect(),
@@ -131,8 +135,10 @@ impl Server {
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
         });
         let handles = seeds.iter().map(Seed::handle).collect();
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max));
-        node.set_apps(&shared(&config.apps));
+        let store = config.store.as_ref().map(|store| open_store(store, &config, runtime.handle())).transpose()?;
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max, store));
+        node.set_config_apps(shared(&config.apps));
+        runtime.block_on(node.reload_stored_apps()).context("cannot read the apps of the store")?;
         let (tell_fall, fell) = mpsc::unbounded_channel();
         let mut threads = Vec::new();
         let mut acceptor = None;
@@ -149,6 +155,7 @@ impl Server {
             threads.push(spawn(&format!("tidings-shard-{number}"), &tell_fall, move || shard.run())?);
         }
         runtime.spawn(run_timers(Arc::clone(&node)));
+        runtime.spawn(notice_apps(Arc::clone(&node)));
         let apps = Arc::clone(&node);
         let app = move |id: &_| apps.apps().by_id(id).map(|handle| Arc::clone(&handle.app));
         let deliver = Deliver::start(runtime.handle(), Arc::clone(node.hub.facts()), app, config.webhooks.clone());
@@ -232,7 +239,7 @@ impl Server {
         for setting in &changes.needs_restart {
             tracing::warn!(%setting, "changed, and holds from the next start on");
         }
-        self.node.set_apps(&shared(&config.apps));
+        self.node.set_config_apps(shared(&config.apps));
         if let Some(deliver) = &self.deliver {
             deliver.reloaded();
         }
@@ -296,6 +303,9 @@ impl Server {
         for thread in self.threads {
             let _ = thread.join();
         }
+        if let Some(store) = self.node.store() {
+            store.close();
+        }
         self.runtime.shutdown_timeout(Duration::from_secs(1));
         tracing::info!("stopped");
     }
@@ -303,6 +313,31 @@ impl Server {
 
 fn shared(apps: &[App]) -> Vec<Arc<App>> {
     apps.iter().map(|app| Arc::new(app.clone())).collect()
+}
+
+/// Opens the store that the configuration names.
+fn open_store(store: &config::Store, config: &Config, runtime: &Handle) -> anyhow::Result<Store> {
+    let url = StoreUrl::parse(&store.url, Path::new("")).map_err(anyhow::Error::msg)?;
+    let apps = config.histories.iter().map(|(app, history)| (app.clone(), (history.retention, history.channel_events))).collect();
+    let retention = Retention { age: store.history.retention, events: store.history.channel_events, apps, every: store.prune_interval };
+    let shown = url.to_string();
+    let options = Options { url, retention, size_max: store.size, queue_max: store.queue, runtime: runtime.clone() };
+    let opened = Store::open(options).with_context(|| format!("cannot open the store {shown}"))?;
+    tracing::info!(store = %shown, "store opened");
+    Ok(opened)
+}
+
+/// Looks once a second for apps that somebody has made, changed or disabled in the store.
+async fn notice_apps(node: Arc<Node>) {
+    let mut failing = false;
+    while node.store().is_some() && !node.is_draining() {
+        tokio::time::sleep(APPS_CHECK).await;
+        match node.notice_stored_apps().await {
+            Ok(()) => failing = false,
+            Err(error) if !std::mem::replace(&mut failing, true) => tracing::warn!(%error, "the apps of the store cannot be read"),
+            Err(_) => {}
+        }
+    }
 }
 
 /// A listener and the socket that it will accept on.

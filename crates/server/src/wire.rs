@@ -3,6 +3,7 @@
 use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
+use tidings_dialect::pushi;
 use tidings_hub::{ENCODINGS, Event};
 
 /// How a connection takes events.
@@ -15,13 +16,21 @@ pub(crate) enum Format {
     Deflate15,
     /// The same, for a client that insists on a small window.
     Deflate9,
+    /// The Pushi dialect in WebSocket text frames.
+    Pushi,
 }
 
 /// How many formats there are.
-pub(crate) const FORMATS: usize = 3;
+pub(crate) const FORMATS: usize = 4;
 const _: () = assert!(FORMATS == ENCODINGS);
 
 impl Format {
+    /// Whether its dialect shows a publish on several channels once (I-2.14).
+    #[inline]
+    pub(crate) fn has_each_publish_once(self) -> bool {
+        self == Self::Pushi
+    }
+
     /// The format of a connection that agreed to this.
     pub(crate) fn of(deflate: Option<Agreement>) -> Self {
         match deflate.map(Agreement::window) {
@@ -48,12 +57,21 @@ impl Encoder {
     fn make(&mut self, event: &Event, format: Format) -> Bytes {
         let window = match format {
             Format::Text => return self.text(event),
+            Format::Pushi => return self.pushi(event),
             Format::Deflate15 => Window::Large,
             Format::Deflate9 => Window::Small,
         };
         let plain = event.encoded(Format::Text as usize, || self.text(event));
         let payload = frame::payload(plain);
         self.deflater.compress(payload, window).map_or_else(|| plain.clone(), frame::text_deflated)
+    }
+
+    fn pushi(&mut self, event: &Event) -> Bytes {
+        self.text.clear();
+        match pushi::codec::encode_event(event, &mut self.text) {
+            Ok(()) => frame::text(&self.text),
+            Err(_) => Bytes::new(),
+        }
     }
 
     fn text(&mut self, event: &Event) -> Bytes {
@@ -76,7 +94,7 @@ mod tests {
     const FORMATS: [Format; 3] = [Format::Text, Format::Deflate15, Format::Deflate9];
 
     fn event(data: impl Into<Bytes>, budget: &Arc<Budget>) -> Event {
-        let body = Body::Published { name: Arc::from("e"), data: data.into(), source: Source::Server };
+        let body = Body::Published { name: Arc::from("e"), data: data.into(), source: Source::Server, attached: None };
         Event::new(ChannelName::parse("c").unwrap(), 1, 1, None, body, budget)
     }
 

@@ -44,8 +44,8 @@ impl World {
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
         });
         let handles = seeds.iter().map(Seed::handle).collect();
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX));
-        node.set_apps(&config.apps.iter().cloned().map(Arc::new).collect::<Vec<_>>());
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX, None));
+        node.set_config_apps(config.apps.iter().cloned().map(Arc::new).collect());
         let listener = Arc::new(Listener { config: config.listeners[0].clone(), tls: None });
         Self {
             node,

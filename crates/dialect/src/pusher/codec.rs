@@ -7,6 +7,7 @@ pub use client::{ClientData, ClientMessage, Subscribe, decode_client, encode_cli
 pub use server::{PresenceMember, ServerMessage, decode_server};
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use tidings_hub::{Body, Event, Member, Source};
 
 use super::name::Kind;
@@ -53,14 +54,14 @@ pub fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<(), NotText> {
 pub fn encode_body(channel: &str, body: &Body, out: &mut Vec<u8>) -> Result<(), NotText> {
     let channel = Cow::Borrowed(channel);
     let message = match body {
-        Body::Published { name, data, source } => ServerMessage::Event {
+        Body::Published { name, data, source, .. } => ServerMessage::Event {
             name: Cow::Borrowed(name),
             data: Cow::Borrowed(std::str::from_utf8(data).map_err(|_| NotText)?),
             user_id: sender(&channel, source),
             channel: Some(channel),
         },
         Body::MemberAdded(member) => ServerMessage::MemberAdded { channel, member: PresenceMember::of(member)? },
-        Body::MemberRemoved { user_id } => ServerMessage::MemberRemoved { channel, user_id: Cow::Borrowed(user_id) },
+        Body::MemberRemoved(member) => ServerMessage::MemberRemoved { channel, user_id: Cow::Borrowed(&member.user_id) },
         Body::SubscriptionCount(count) => ServerMessage::SubscriptionCount { channel, count: *count },
     };
     message.encode_into(out);
@@ -70,7 +71,7 @@ pub fn encode_body(channel: &str, body: &Body, out: &mut Vec<u8>) -> Result<(), 
 /// The `user_id` of a client event: on presence channels only (P-8.3).
 fn sender<'a>(channel: &str, source: &'a Source) -> Option<Cow<'a, str>> {
     match source {
-        Source::Client { user_id: Some(user_id) } if Kind::of(channel) == Kind::Presence => Some(Cow::Borrowed(user_id)),
+        Source::Client { user_id: Some(user_id), .. } if Kind::of(channel) == Kind::Presence => Some(Cow::Borrowed(user_id)),
         _ => None,
     }
 }
@@ -82,7 +83,7 @@ impl<'a> PresenceMember<'a> {
     }
 
     /// The members as they are shown; one whose information is not UTF-8 has none.
-    pub(super) fn list(members: &'a [Member]) -> Vec<Self> {
+    pub(super) fn list(members: &'a [Arc<Member>]) -> Vec<Self> {
         members.iter().map(|member| Self::of(member).unwrap_or(Self { user_id: Cow::Borrowed(&member.user_id), user_info: None })).collect()
     }
 }

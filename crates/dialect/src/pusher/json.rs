@@ -111,7 +111,7 @@ pub(super) fn object(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// Whether `json`, if it is JSON at all, is an object. A struct would be read from an array as well.
-pub(super) fn is_object(json: &str) -> bool {
+pub(crate) fn is_object(json: &str) -> bool {
     json.trim_start().starts_with('{')
 }
 

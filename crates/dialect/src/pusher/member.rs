@@ -55,7 +55,7 @@ pub fn parse(channel_data: &str, limits: &Limits) -> Result<Member, BadMember> {
     let ChannelData { user_id, user_info } = serde_json::from_str(channel_data).map_err(|_| BadMember::NotAnObject)?;
     let user_id = user_id.and_then(id).ok_or(BadMember::UserId)?;
     check_user_id(&user_id, limits)?;
-    Ok(Member { user_id, user_info: self::user_info(user_info, limits)? })
+    Ok(Member { user_info: self::user_info(user_info, limits)?, ..Member::new(user_id) })
 }
 
 /// Checks the length of a member's id.

@@ -106,7 +106,7 @@ impl Session {
                 self.heard(now);
                 self.text(text, subscriptions, now, actions);
             }
-            Input::Binary => self.close_silently(Reason::Binary, actions),
+            Input::Binary(_) => self.close_silently(Reason::Binary, actions),
             Input::Ping => {
                 self.heard(now);
                 if self.client == Client::Node {
@@ -120,6 +120,8 @@ impl Session {
             Input::Reloaded(app) => self.reloaded(app, now, actions),
             Input::End(end) => self.close(end.into(), actions),
             Input::Tick => self.tick(now, actions),
+            // What other dialects ask for.
+            Input::Unsubscribed(_) | Input::Answered(_) | Input::NotStored { .. } | Input::Follow { .. } => {}
         }
     }
 
@@ -162,7 +164,7 @@ impl Session {
         }
         self.quiet_since = now;
         self.probed = true;
-        actions.push_back(Action::Ping);
+        actions.push_back(Action::Ping(b""));
     }
 
     /// When the peer has been silent for too long (P-16.5).

@@ -171,7 +171,7 @@ impl Player {
         match says {
             "ping" => self.world.feed(at, Input::Ping),
             "pong" => self.world.feed(at, Input::Pong(b"")),
-            "binary" => self.world.feed(at, Input::Binary),
+            "binary" => self.world.feed(at, Input::Binary(b"")),
             "open" => {}
             "gone" => self.world.close(at),
             _ => {

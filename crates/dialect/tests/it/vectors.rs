@@ -9,7 +9,7 @@ use tidings_dialect::pusher::codec::{ClientMessage, Subscribe, encode_client, en
 use tidings_dialect::pusher::handshake::Client;
 use tidings_dialect::pusher::name::{self, Kind};
 use tidings_dialect::pusher::{Session, member};
-use tidings_hub::{App, Body, Budget, ChannelName, Event, Limits, Source, Time};
+use tidings_hub::{App, Body, Budget, ChannelName, Event, Limits, Member, MemberList, Source, Time};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -39,11 +39,23 @@ fn str_of<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap()
 }
 
-struct On(ChannelName, Option<Arc<str>>);
+struct On(ChannelName, Option<Arc<Member>>);
 
 impl Subscriptions for On {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
-        (self.0.as_str() == channel).then_some(Subscription { channel: &self.0, user_id: self.1.as_ref() })
+        (self.0.as_str() == channel).then_some(Subscription { channel: &self.0, member: self.1.as_ref() })
+    }
+
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn members(&self, _channel: &str) -> Arc<MemberList> {
+        Arc::default()
+    }
+
+    fn is_pair(&self, _presence: &str, _one: &str, _other: &str) -> bool {
+        false
     }
 }
 
@@ -159,7 +171,7 @@ fn client_event() {
     each("client_event", |given, out, id| {
         let delivered = &out["delivered"];
         let channel = ChannelName::parse(str_of(delivered, "channel")).unwrap();
-        let on = On(channel.clone(), given["sender_user_id"].as_str().map(Arc::from));
+        let on = On(channel.clone(), given["sender_user_id"].as_str().map(|id| Arc::new(Member::new(id))));
         let mut session = session(App { client_events: true, ..App::new("1", "k", "s") }, str_of(given, "sender_socket_id"));
         let actions = actions(&mut session, str_of(given, "frame"), &on);
         let [Action::Publish(publish)] = actions.as_slice() else { panic!("{id}: {actions:?}") };
@@ -171,12 +183,13 @@ fn client_event() {
             "data": std::str::from_utf8(&publish.data).unwrap(),
             "socket_id": publish.origin.unwrap().to_string(),
         });
-        if let Source::Client { user_id: Some(user_id) } = &publish.source {
+        if let Source::Client { user_id: Some(user_id), .. } = &publish.source {
             fact["user_id"] = Value::from(&**user_id);
         }
         assert_eq!(fact, out["webhook_event"], "{id}");
 
-        let body = Body::Published { name: publish.name.clone(), data: publish.data.clone(), source: publish.source.clone() };
+        let body =
+            Body::Published { name: publish.name.clone(), data: publish.data.clone(), source: publish.source.clone(), attached: None };
         let event = Event::new(channel, 1, 1, publish.origin, body, &Arc::new(Budget::new(usize::MAX)));
         let mut frame = Vec::new();
         encode_event(&event, &mut frame).unwrap();

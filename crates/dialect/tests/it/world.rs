@@ -31,12 +31,24 @@ pub(crate) struct Connection {
 
 /// The channels of a connection, with its member where there is one.
 #[derive(Default)]
-struct On(HashMap<ChannelName, Option<Member>>);
+struct On(HashMap<ChannelName, Option<Arc<Member>>>);
 
 impl Subscriptions for On {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
         let (channel, member) = self.0.get_key_value(channel)?;
-        Some(Subscription { channel, user_id: member.as_ref().map(|member| &member.user_id) })
+        Some(Subscription { channel, member: member.as_ref() })
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn members(&self, _channel: &str) -> Arc<MemberList> {
+        Arc::default()
+    }
+
+    fn is_pair(&self, _presence: &str, _one: &str, _other: &str) -> bool {
+        false
     }
 }
 
@@ -105,10 +117,11 @@ impl World {
         for action in actions {
             match action {
                 Action::Send(frame) => self.connection(at).seen.push_back(text(&frame)),
-                Action::Ping => self.connection(at).seen.push_back(Seen::Ping),
+                Action::Ping(_) => self.connection(at).seen.push_back(Seen::Ping),
                 Action::Subscribe(join) => self.subscribe(at, join),
                 Action::Unsubscribe(channel) => self.leave(at, &channel),
                 Action::Publish(publish) => self.publish(publish),
+                Action::Refresh(_) | Action::Store(_) | Action::Ask(_) | Action::Hold | Action::Release => panic!("{action:?}"),
                 Action::SignIn(sign_in) => self.sign_in(at, sign_in),
                 Action::Authorized => self.authorize(at),
                 Action::Close(close) => {
@@ -157,7 +170,7 @@ impl World {
     /// What a server publishes is cached, with or without subscribers.
     pub(crate) fn publish_as_server(&mut self, channel: &str, name: &str, data: &str) {
         let channel = ChannelName::parse(channel).unwrap();
-        let body = Body::Published { name: Arc::from(name), data: data.to_owned().into(), source: Source::Server };
+        let body = Body::Published { name: Arc::from(name), data: data.to_owned().into(), source: Source::Server, attached: None };
         let event = self.tell(&channel, None, body);
         if channel.caches() {
             self.cached.insert(channel, (event, self.now));
@@ -166,7 +179,8 @@ impl World {
 
     fn publish(&mut self, publish: Publish) {
         for channel in publish.channels {
-            let body = Body::Published { name: publish.name.clone(), data: publish.data.clone(), source: publish.source.clone() };
+            let body =
+                Body::Published { name: publish.name.clone(), data: publish.data.clone(), source: publish.source.clone(), attached: None };
             self.tell(&channel, publish.origin, body);
         }
     }
@@ -186,7 +200,7 @@ impl World {
         event
     }
 
-    fn subscribe(&mut self, at: usize, Join { channel, member }: Join) {
+    fn subscribe(&mut self, at: usize, Join { channel, member, .. }: Join) {
         let present = self.members(&channel);
         let is_new = member.as_ref().is_some_and(|member| present.iter().all(|other| other.user_id != member.user_id));
         let max = self.app.limits.presence_members;
@@ -207,17 +221,17 @@ impl World {
     fn leave(&mut self, at: usize, channel: &ChannelName) {
         let left = self.connection(at).on.0.remove(channel).flatten();
         self.channels.get_mut(channel).expect("somebody was on it").retain(|other| *other != at);
-        if let Some(Member { user_id, .. }) = left
-            && self.members(channel).iter().all(|member| member.user_id != user_id)
+        if let Some(left) = left
+            && self.members(channel).iter().all(|member| member.user_id != left.user_id)
         {
-            self.tell(channel, None, Body::MemberRemoved { user_id });
+            self.tell(channel, None, Body::MemberRemoved(left));
         }
         self.count(channel);
     }
 
     /// Distinct users, of whom the last information counts (P-7.7).
-    fn members(&self, channel: &ChannelName) -> Vec<Member> {
-        let mut members: Vec<Member> = Vec::new();
+    fn members(&self, channel: &ChannelName) -> Vec<Arc<Member>> {
+        let mut members: Vec<Arc<Member>> = Vec::new();
         for at in self.channels.get(channel).into_iter().flatten() {
             let Some(member) = self.connections[*at].1.on.0[channel].clone() else { continue };
             match members.iter_mut().find(|other| other.user_id == member.user_id) {

@@ -78,7 +78,7 @@ fn apps_are_apart() {
     assert_eq!(world.hub.channels(), 1);
     let again = world.hub.app(&other);
     let (_, joined) = again.subscribe(&other, &name("news"), socket('c'), None, world.now).unwrap();
-    others.publish(&other, &[publish("news", "late", None, Source::Server)], world.now);
+    others.publish(&other, &[publish("news", "late", None, Source::Server)], world.now, &NoJournal);
     assert_eq!(channel.occupancy().subscriptions, 1);
     assert!(joined.serial > 1_000_000, "{}", joined.serial);
     again.unsubscribe(&other, &again.find("news").unwrap(), socket('c'), None, world.now);
@@ -210,7 +210,7 @@ fn facts_are_bounded_and_the_oldest_goes_first() {
 #[test]
 fn the_budget_counts_events_and_their_encoded_forms() {
     let budget = Arc::new(Budget::new(2000));
-    let body = Body::Published { name: user("e"), data: vec![0; 1000].into(), source: Source::Server };
+    let body = Body::Published { name: user("e"), data: vec![0; 1000].into(), source: Source::Server, attached: None };
     let event = Arc::new(Event::new(name("c"), 0, 1, None, body, &budget));
     let bare = budget.used();
     assert!((1000..1400).contains(&bare) && budget.events() == 1 && !budget.is_spent());

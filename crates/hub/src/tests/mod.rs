@@ -2,15 +2,18 @@
 
 mod caches;
 mod channels;
+mod commit;
 mod counts;
 mod faults;
 mod model;
+mod pairs;
 mod presence;
 mod threads;
 mod users;
 
 use crate::*;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ struct World {
     app: App,
     channels: Arc<Channels>,
     now: Time,
+    journal: Kept,
     /// By socket and channel.
     subscriptions: BTreeMap<(char, String), Subscription>,
     /// By socket: the user and whom it watches.
@@ -31,7 +35,17 @@ struct World {
 struct Subscription {
     channel: Arc<Channel>,
     joined: u64,
-    user_id: Option<Arc<str>>,
+    member: Option<Arc<Member>>,
+}
+
+/// A store that commits when it is told to.
+#[derive(Default)]
+struct Kept(RefCell<VecDeque<Pending>>);
+
+impl Journal for Kept {
+    fn append(&self, pending: Pending) {
+        self.0.borrow_mut().push_back(pending);
+    }
 }
 
 /// An app of which all facts are wanted.
@@ -62,21 +76,22 @@ fn user(text: &str) -> Arc<str> {
     Arc::from(text)
 }
 
-/// `u` or `u=info`.
+/// `u` or `u=info`, with a star if it wants pairs.
 fn member(text: &str) -> Member {
+    let (text, peer) = text.strip_suffix('*').map_or((text, false), |text| (text, true));
     let (id, info) = text.split_once('=').map_or((text, None), |(id, info)| (id, Some(info)));
-    Member { user_id: user(id), user_info: info.map(|info| info.to_owned().into()) }
+    Member { user_info: info.map(|info| info.to_owned().into()), peer, ..Member::new(id) }
 }
 
 fn publish(channels: &str, data: &str, origin: Option<SocketId>, source: Source) -> Publish {
     let channels = channels.split(',').map(name).collect();
-    Publish { channels, name: Arc::from("e"), data: data.to_owned().into(), origin, source }
+    Publish { channels, name: Arc::from("e"), data: data.to_owned().into(), origin, source, stamps: None, extras: None, once: false }
 }
 
-fn shown(members: &[Member]) -> String {
-    let one = |Member { user_id, user_info }: &Member| match user_info {
-        Some(info) => format!("{user_id}={}", String::from_utf8_lossy(info)),
-        None => user_id.to_string(),
+fn shown(members: &[Arc<Member>]) -> String {
+    let one = |member: &Arc<Member>| match &member.user_info {
+        Some(info) => format!("{}={}", member.user_id, String::from_utf8_lossy(info)),
+        None => member.user_id.to_string(),
     };
     format!("[{}]", members.iter().map(one).collect::<Vec<_>>().join(" "))
 }
@@ -86,7 +101,7 @@ fn event_text(event: &Event) -> String {
     let what = match &event.body {
         Body::Published { data, .. } => String::from_utf8_lossy(data).into_owned(),
         Body::MemberAdded(member) => format!("+{}", shown(std::slice::from_ref(member)).trim_matches(['[', ']'])),
-        Body::MemberRemoved { user_id } => format!("-{user_id}"),
+        Body::MemberRemoved(member) => format!("-{}", member.user_id),
         Body::SubscriptionCount(count) => format!("count {count}"),
     };
     format!("{}:{what}", event.serial)
@@ -113,24 +128,24 @@ impl World {
         let hub = hub(SHARDS, 10_000);
         let channels = hub.app(&Arc::new(app.clone()));
         let now = Time::from_micros(1_000_000);
-        Self { hub, app, channels, now, subscriptions: BTreeMap::new(), signed_in: BTreeMap::new() }
+        Self { hub, app, channels, now, journal: Kept::default(), subscriptions: BTreeMap::new(), signed_in: BTreeMap::new() }
     }
 
     fn join(&mut self, letter: char, channel: &str, member: Option<Member>) -> Result<Joined, Refused> {
-        let user_id = member.as_ref().map(|member| Arc::clone(&member.user_id));
-        let (found, joined) = self.channels.subscribe(&self.app, &name(channel), socket(letter), member, self.now)?;
-        let subscription = Subscription { channel: found, joined: joined.serial, user_id };
+        let member = member.map(Arc::new);
+        let (found, joined) = self.channels.subscribe(&self.app, &name(channel), socket(letter), member.clone(), self.now)?;
+        let subscription = Subscription { channel: found, joined: joined.serial, member };
         assert!(self.subscriptions.insert((letter, channel.to_owned()), subscription).is_none(), "{letter} is on {channel} already");
         Ok(joined)
     }
 
     fn leave(&mut self, letter: char, channel: &str) {
         let subscription = self.subscriptions.remove(&(letter, channel.to_owned())).expect("it is on that channel");
-        self.channels.unsubscribe(&self.app, &subscription.channel, socket(letter), subscription.user_id.as_ref(), self.now);
+        self.channels.unsubscribe(&self.app, &subscription.channel, socket(letter), subscription.member.as_ref(), self.now);
     }
 
     fn publish(&self, batch: &[Publish]) {
-        self.channels.publish(&self.app, batch, self.now);
+        self.channels.publish(&self.app, batch, self.now, &self.journal);
     }
 
     fn sign_in(&mut self, letter: char, user_id: &str, watchlist: &[Arc<str>]) -> Watched {
@@ -163,12 +178,18 @@ impl World {
             inbox.take(&mut items);
             for item in items {
                 match item {
-                    Item::Event(event) => {
-                        let here = self.subscriptions.iter().filter(|((letter, _), _)| socket(*letter).shard() == shard);
-                        let subscribers = here.filter(|(_, subscription)| subscription.channel.id == event.channel_id);
-                        for ((letter, _), subscription) in subscribers {
-                            if event.serial > subscription.joined && event.origin != Some(socket(*letter)) {
-                                seen.entry(*letter).or_default().push(format!("{}#{}", event.channel, event_text(&event)));
+                    Item::Event(event) => self.see(shard, &Sent { event, sockets: Default::default() }, &mut None, &mut seen),
+                    Item::Peer(sent) => self.see(shard, &sent, &mut None, &mut seen),
+                    Item::Once(list) => {
+                        let mut served = Some(BTreeSet::new());
+                        list.iter().for_each(|sent| self.see(shard, sent, &mut served, &mut seen));
+                    }
+                    Item::Follow { channel_id, alias, added } => {
+                        for ((letter, _), _) in self.subscriptions.iter().filter(|(_, subscription)| subscription.channel.id == channel_id)
+                        {
+                            if socket(*letter).shard() == shard {
+                                let line = format!("{} {alias}", if added { "follows" } else { "unfollows" });
+                                seen.entry(*letter).or_default().push(line);
                             }
                         }
                     }
@@ -191,6 +212,21 @@ impl World {
         seen
     }
 
+    /// What an event is to each socket of a shard; where it is to be had once, only to those who had none of the list before.
+    fn see(&self, shard: usize, sent: &Sent, served: &mut Option<BTreeSet<char>>, seen: &mut BTreeMap<char, Vec<String>>) {
+        let Sent { event, sockets } = sent;
+        let here = self.subscriptions.iter().filter(|((letter, _), _)| socket(*letter).shard() == shard);
+        let subscribers =
+            here.filter(|(_, on)| on.channel.id == event.channel_id && event.serial > on.joined).map(|((letter, _), _)| *letter);
+        let mut takers: BTreeSet<char> = subscribers.collect();
+        takers.extend(sockets.iter().map(|socket| letter(*socket)));
+        for taker in takers {
+            if event.origin != Some(socket(taker)) && served.as_mut().is_none_or(|served| served.insert(taker)) {
+                seen.entry(taker).or_default().push(format!("{}#{}", event.channel, event_text(event)));
+            }
+        }
+    }
+
     /// Does what a line says, and tells the answer.
     fn act(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split(' ').collect();
@@ -209,6 +245,44 @@ impl World {
                 self.publish(&[publish(channels, data, Some(socket(who.parse().unwrap())), Source::Server)]);
                 String::new()
             }
+            ["store", channels, data] => {
+                let channels_count = channels.split(',').count();
+                let stamps = Some(Stamps { at: UnixTime::from_millis(1), mids: (0..channels_count as u128).collect() });
+                self.publish(&[Publish { stamps, once: true, ..publish(channels, data, None, Source::Server) }]);
+                String::new()
+            }
+            ["once", channels, data] => {
+                self.publish(&[Publish { once: true, ..publish(channels, data, None, Source::Server) }]);
+                String::new()
+            }
+            ["commit"] | ["fail"] => {
+                let pending = self.journal.0.borrow_mut().pop_front().expect("something waits");
+                let stored = pending.events().iter().map(|stored| format!("{}#{}", stored.event.channel, event_text(&stored.event)));
+                let stored = format!("stored [{}]", stored.collect::<Vec<_>>().join(" "));
+                pending.settle(words == ["commit"], self.now);
+                stored
+            }
+            [who, "refreshes", channel, "as", said] => {
+                let key = (who.parse().unwrap(), channel.to_owned());
+                let Subscription { channel, member: before, .. } = &self.subscriptions[&key];
+                let member = Arc::new(member(said));
+                let channel = Arc::clone(channel);
+                let answer = self.channels.refresh(&self.app, &channel, socket(key.0), before.as_ref(), Some(&member), self.now);
+                match answer {
+                    Ok(joined) => {
+                        self.subscriptions.get_mut(&key).unwrap().member = Some(member);
+                        joined.members.map(|list| shown(&list.members)).unwrap_or_default()
+                    }
+                    Err(refused) => format!("{refused:?}"),
+                }
+            }
+            ["follow", channel, alias] => {
+                self.channels.follow(channel, &name(alias), true);
+                String::new()
+            }
+            ["pairs", channel, id] => {
+                self.channels.find(channel).map(|found| self.channels.pairs_of(&found, id).join(" ")).unwrap_or_default()
+            }
             ["batch", ref events @ ..] => {
                 let one = |event: &&str| event.split_once(':').map(|(channel, data)| publish(channel, data, None, Source::Server));
                 let batch: Vec<_> = events.iter().filter_map(one).collect();
@@ -217,8 +291,9 @@ impl World {
             }
             [who, "sends", channel, data] => {
                 let letter = who.parse().unwrap();
-                let user_id = self.subscriptions[&(letter, channel.to_owned())].user_id.clone();
-                self.publish(&[publish(channel, data, Some(socket(letter)), Source::Client { user_id })]);
+                let member = self.subscriptions[&(letter, channel.to_owned())].member.clone();
+                let user_id = member.map(|member| Arc::clone(&member.user_id));
+                self.publish(&[publish(channel, data, Some(socket(letter)), Source::Client { socket: socket(letter), user_id })]);
                 String::new()
             }
             [who, "signs", "in", id, ref watched @ ..] => {

@@ -101,13 +101,13 @@ impl Model {
                 return format!("{:?}", Refused::MembersFull { max: MEMBERS_MAX as u32 });
             }
             if channel.infos.insert(member.user_id.to_string(), member.clone()).is_none() {
-                let shown = shown(std::slice::from_ref(member));
+                let shown = shown(&[Arc::new(member.clone())]);
                 self.emit(name, &format!("+{}", shown.trim_matches(['[', ']'])), Some(letter));
             }
         }
         let channel = self.channel(name);
         channel.subscribers.push((letter, member));
-        let members: Vec<_> = channel.infos.values().cloned().collect();
+        let members: Vec<_> = channel.infos.values().cloned().map(Arc::new).collect();
         let members = if members.is_empty() { String::new() } else { format!(" {}", shown(&members)) };
         let cache = match &channel.cache {
             _ if !name.contains("cache-") => String::new(),
@@ -220,7 +220,12 @@ fn take_step(step: &Step, number: usize, world: &mut World, model: &mut Model) {
         Step::Send { who, channel } => {
             let (letter, name) = (LETTERS[*who], CHANNELS[*channel]);
             if model.is_on(letter, name) {
-                world.publish(&[publish(name, &format!("s{number}"), Some(socket(letter)), Source::Client { user_id: None })]);
+                world.publish(&[publish(
+                    name,
+                    &format!("s{number}"),
+                    Some(socket(letter)),
+                    Source::Client { socket: socket(letter), user_id: None },
+                )]);
                 model.publish(&[name], &format!("s{number}"), Some(letter), false, expires);
             }
         }
@@ -255,8 +260,10 @@ fn compare(number: usize, world: &mut World, model: &mut Model) {
     };
     assert_eq!(by_channel(world.seen()), by_channel(std::mem::take(&mut model.seen)), "what is seen after step {number}");
     for name in CHANNELS {
-        let (subscriptions, members) =
-            model.channels.get(name).map_or((0, vec![]), |channel| (channel.subscribers.len(), channel.infos.values().cloned().collect()));
+        let (subscriptions, members) = model
+            .channels
+            .get(name)
+            .map_or((0, vec![]), |channel| (channel.subscribers.len(), channel.infos.values().cloned().map(Arc::new).collect()));
         let expected = Occupancy { subscriptions: subscriptions as u32, members: members.len() as u32 };
         assert_eq!(world.channels.occupancy(name), expected, "{name} after step {number}");
         assert_eq!(shown(&world.channels.members(name).members), shown(&members), "{name} after step {number}");

@@ -40,10 +40,10 @@ fn the_list_is_shared_until_it_changes() {
     let mut world = World::new(app());
     let list = |world: &mut World, letter, shown| world.join(letter, "presence-x", Some(member(shown))).unwrap().members.unwrap();
     let first = list(&mut world, 'a', "u=1");
-    assert_eq!(first.encoded(|members| shown(members).into()), "[u=1]");
+    assert_eq!(first.encoded(0, |members| shown(members).into()), "[u=1]");
     let same = list(&mut world, 'b', "u=1");
     assert!(Arc::ptr_eq(&first, &same) && Arc::ptr_eq(&first, &world.channels.members("presence-x")));
-    assert_eq!(same.encoded(|_| unreachable!("it is made already")), "[u=1]");
+    assert_eq!(same.encoded(0, |_| unreachable!("it is made already")), "[u=1]");
     world.act("b leaves presence-x");
     assert!(Arc::ptr_eq(&first, &world.channels.members("presence-x")));
     let replaced = list(&mut world, 'b', "u=2");

@@ -122,8 +122,8 @@ fn everybody_sees_the_same_order_without_holes() {
                     // The second event of a batch follows the first at once, whatever the others do.
                     let batch =
                         [publish("a,cache-c,b", &format!("{mark} first"), None, Source::Server), publish("b", &mark, None, Source::Server)];
-                    channels.publish(&app, &batch, Time::ZERO);
-                    channels.publish(&app, &[publish("a", &mark, None, Source::Server)], Time::ZERO);
+                    channels.publish(&app, &batch, Time::ZERO, &NoJournal);
+                    channels.publish(&app, &[publish("a", &mark, None, Source::Server)], Time::ZERO, &NoJournal);
                 }
             })
         })

@@ -1,6 +1,7 @@
 //! The HTTP API of Pusher, between its codec and the node: translates, decides nothing.
 
 mod access;
+pub(crate) mod pushi;
 
 use crate::clock::unix_time;
 use crate::http::response::{Answer, Answered};
@@ -10,6 +11,8 @@ use access::Begin;
 use std::sync::Arc;
 use tidings_dialect::pusher::api::{self, Call, Info, Refusal, Request, answer};
 use tidings_hub::{AppId, Body, ChannelName, Occupancy, Publish, Time};
+
+pub(crate) use pushi::Logins;
 
 pub(crate) use access::{Caller, TARGET as ACCESS_TARGET};
 
@@ -25,7 +28,7 @@ pub(crate) struct ApiRequest<'a> {
 }
 
 /// Performs a request, and counts the answer. Whoever calls has seen to room for what it may publish.
-pub(crate) fn answer(node: &Node, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Answer {
+pub(crate) fn answer(node: &Arc<Node>, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Answer {
     let begin = Begin::now();
     let (app, answer) = perform(node, listener, request);
     answered.add(answer.status);
@@ -45,7 +48,7 @@ pub(crate) fn publishes(method: &str) -> bool {
 }
 
 /// The answer, and the app if the request was one that it signed.
-fn perform(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> (Option<AppId>, Answer) {
+fn perform(node: &Arc<Node>, listener: &Listener, request: &ApiRequest<'_>) -> (Option<AppId>, Answer) {
     let ApiRequest { method, path, query, body, .. } = *request;
     let request = Request { method, path, prefix: &listener.config.path_prefix, query, body };
     let apps = node.apps();
@@ -59,7 +62,7 @@ fn perform(node: &Node, listener: &Listener, request: &ApiRequest<'_>) -> (Optio
     }
 }
 
-fn called(node: &Node, app: &AppHandle, call: Call) -> Answer {
+fn called(node: &Arc<Node>, app: &AppHandle, call: Call) -> Answer {
     match call {
         Call::Publish(publish, info) => {
             node.publish(app, std::slice::from_ref(&publish));
@@ -86,7 +89,7 @@ fn called(node: &Node, app: &AppHandle, call: Call) -> Answer {
     }
 }
 
-fn batch(node: &Node, app: &AppHandle, events: Vec<(Publish, Info)>) -> Answer {
+fn batch(node: &Arc<Node>, app: &AppHandle, events: Vec<(Publish, Info)>) -> Answer {
     let (events, infos): (Vec<Publish>, Vec<Info>) = events.into_iter().unzip();
     node.publish(app, &events);
     let told = events.iter().zip(infos).map(|(publish, info)| {

@@ -1,8 +1,11 @@
 //! The command line: what was asked for, and who does it.
 
+mod apps;
 mod check;
 mod output;
 mod publish;
+mod pushi;
+mod store;
 mod subscribe;
 mod target;
 mod welcome;
@@ -26,13 +29,16 @@ Examples:
   tidings check --reference             list every setting with its default
   tidings subscribe news                print the events of a channel
   tidings publish news hello hi          publish one
+  tidings apps create shop              make an app in the store; servers that run notice it
+  tidings backup copy.db                copy the store while servers use it
+  tidings pushi                         take the place of Pushi, with the variables that it reads
   tidings completions bash              print completions for a shell
 
 Without --config the first of these files is read: ./tidings.toml, ~/.config/tidings/tidings.toml, /etc/tidings/tidings.toml.
 Variables stand above the file: TIDINGS__LIMITS__CONNECTIONS=5000, TIDINGS__APPS__0__SECRET_FILE=/run/secrets/tidings.
 SIGHUP reads file and variables again, SIGTERM stops in peace.";
 
-/// A realtime push server: Pusher Channels, for your own machine.
+/// A realtime push server: Pusher Channels and Pushi, for your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "tidings", version = VERSION, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -56,6 +62,12 @@ enum Command {
     Serve(Source),
     /// Check the configuration and print the values in effect, without secrets.
     Check(check::Check),
+    /// List, make and change apps that are kept in the store.
+    Apps(apps::Apps),
+    /// Copy the store into a new file, while servers use it.
+    Backup(store::Backup),
+    /// Take the place of Pushi, with its own environment.
+    Pushi(pushi::Pushi),
     /// Publish one event on any Pusher-compatible server.
     Publish(publish::Publish),
     /// Print the events of channels of any Pusher-compatible server.
@@ -84,6 +96,9 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         None => serve(&cli.source),
         Some(Command::Serve(source)) => serve(&source),
         Some(Command::Check(check)) => check.run(),
+        Some(Command::Apps(apps)) => apps.run(),
+        Some(Command::Backup(backup)) => backup.run(),
+        Some(Command::Pushi(pushi)) => pushi.run(),
         Some(Command::Publish(publish)) => wait(publish.run()),
         Some(Command::Subscribe(subscribe)) => wait(subscribe.run()),
         Some(Command::Completions { shell }) => {

@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn every_state_has_words_and_json() {
         let channel = || "presence-a".to_owned();
-        let ada = || Member { user_id: "ada".into(), user_info: Some("{\"x\":1}".into()) };
+        let ada = || Member { user_info: Some("{\"x\":1}".into()), ..Member::new("ada") };
         for (notice, words, json) in [
             (Notice::Connecting, "connecting to http://localhost:6001", r#"{"state":"connecting"}"#),
             (Notice::Connected { socket_id: "1.2".into() }, "connected as 1.2", r#"{"state":"connected","socket_id":"1.2"}"#),
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_long_list_of_members_is_cut() {
-        let members: Vec<Member> = (0..25).map(|id| Member { user_id: id.to_string().into(), user_info: None }).collect();
+        let members: Vec<Member> = (0..25).map(|id| Member::new(id.to_string())).collect();
         let text = listed(&members);
         assert!(text.starts_with("25 members: 0, 1, ") && text.ends_with(", 19 and 5 more"), "{text}");
     }

@@ -95,7 +95,7 @@ impl Subscribe {
         let member = self
             .user_id
             .as_deref()
-            .map(|user_id| Member { user_id: user_id.into(), user_info: self.user_info.as_ref().map(|info| info.clone().into()) });
+            .map(|user_id| Member { user_info: self.user_info.as_ref().map(|info| info.clone().into()), ..Member::new(user_id) });
         let mut connection = Connection::new(options);
         for channel in &self.channels {
             connection.subscribe(Subscription::new(channel.clone(), self.secret.as_deref(), member.as_ref())?)?;

@@ -2,9 +2,11 @@
 
 use super::problem::{nearest, quoted};
 use super::reader::{Section, given, text_toml};
+use super::store::History;
 use http::{HeaderName, HeaderValue, Uri};
+use std::collections::HashMap;
 use std::time::Duration;
-use tidings_hub::{App, AppId, CHANNEL_NAME_BYTES_MAX, Key, Limits, Webhook};
+use tidings_hub::{App, AppId, CHANNEL_NAME_BYTES_MAX, Dialects, Key, Limits, Webhook};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -17,16 +19,16 @@ const EVENTS: [&str; 7] =
 /// Headers that the server itself writes (P-12.1), or that decide how the request is framed.
 const HEADERS_TAKEN: [&str; 7] =
     ["content-type", "x-pusher-key", "x-pusher-signature", "host", "content-length", "transfer-encoding", "connection"];
-/// What an app knows in other builds.
-const LATER: [&str; 3] = ["dialects", "pushi_client_events", "require_signed_channel_data"];
-
 /// One app. What cannot be read is a problem, and the app that comes out then is never used.
-pub(super) fn app(section: &mut Section<'_, '_>) -> App {
+pub(super) fn app(section: &mut Section<'_, '_>, histories: &mut HashMap<AppId, History>) -> App {
     let defaults = App::new("", "", "");
-    section.later(&LATER, "every app is good for the dialects of all listeners");
     let id = required(section, ("id", "P-1.1", "The id in paths of the HTTP API."), segment);
     let own = own_key(section);
-    App {
+    let app = App {
+        name: section
+            .text(("name", "I-4.15", "What people call it; without it the id."), "", |text| given(text).map(str::to_owned), String::clone)
+            .unwrap_or_else(|| id.clone()),
+        dialects: dialects(section),
         id: AppId::new(&id),
         enabled: section.flag(("enabled", "P-1.5", "Off: its connections are closed with 4003."), defaults.enabled),
         client_events: section.flag(("client_events", "P-8.1", "Clients may publish `client-` events."), defaults.client_events),
@@ -79,7 +81,24 @@ pub(super) fn app(section: &mut Section<'_, '_>) -> App {
         keys: keys(section, own),
         limits: section.section("limits", limits),
         webhooks: section.sections("webhooks", webhook),
+    };
+    // After the app's own settings: what is printed must read back.
+    if let Some(history) = section.maybe_section("history", super::store::history) {
+        histories.insert(AppId::new(&id), history);
     }
+    app
+}
+
+/// What the app is spoken to in; nothing for all that the listeners speak, which is filled in when they are known.
+fn dialects(section: &mut Section<'_, '_>) -> Dialects {
+    let known = |text: &str| match text {
+        "pusher" | "pushi" => Ok(text.to_owned()),
+        _ => Err(format!("{} is no dialect of an app; known are \"pusher\" and \"pushi\"", quoted(text))),
+    };
+    let told = ("dialects", "", "What the app is spoken to in, of `pusher` and `pushi`; without it in all that listeners speak.");
+    let listed = section.texts(told, &[], known, String::clone).unwrap_or_default();
+    let has = |name: &str| listed.iter().any(|listed| listed == name);
+    Dialects { pusher: has("pusher"), pushi: has("pushi") }
 }
 
 /// `key` and `secret`, which an app may leave out if it has `keys`.
@@ -264,7 +283,7 @@ fn key_text(text: &str) -> Result<String, String> {
     }
 }
 
-fn origin(text: &str) -> Result<String, String> {
+pub(super) fn origin(text: &str) -> Result<String, String> {
     let authority = text.split_once("://").map(|(_, authority)| authority);
     let right = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains(['/', '?', '#', '@', '*']));
     if text == "null" || right && text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()) {

@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tidings_hub::App;
+use tidings_hub::{App, Dialects};
 
 /// Secrets that stand in documentation and examples; everybody knows them.
 const SECRETS_KNOWN: [&str; 10] =
@@ -15,6 +15,8 @@ const SECRETS_KNOWN: [&str; 10] =
 const SECRET_CHARS_MIN: usize = 8;
 /// Descriptors that are not for connections.
 const DESCRIPTORS_RESERVED: u64 = 64;
+/// How clients of Pushi are told from others (I-0.4).
+const PUSHI_KEY_CHARS: usize = 64;
 /// Nobody reads more.
 const WARNINGS_MAX: usize = 50;
 
@@ -22,8 +24,8 @@ const WARNINGS_MAX: usize = 50;
 pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
     unique_ids(&config.apps, reader);
     unique_keys(&config.apps, reader);
-    if config.apps.is_empty() && reader.problems.is_empty() {
-        reader.problem("apps", "there is no app; write [[apps]] with `id`, `key` and `secret`");
+    if config.apps.is_empty() && config.store.is_none() && reader.problems.is_empty() {
+        reader.problem("apps", "there is no app; write [[apps]] with `id`, `key` and `secret`, or a [store] that has some");
     }
     if config.listeners.is_empty() && reader.problems.is_empty() {
         reader.problem("listeners", "is empty; write [[listeners]] with an `address`, or leave it out");
@@ -36,14 +38,48 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
             reader.problem(&format!("listeners[{index}].address"), text);
         }
     }
-    if reader.problems.is_empty() && !config.listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher)) {
-        reader.problem("listeners", "nobody could connect: no listener has \"pusher\" among its `dialects`");
+    if reader.problems.is_empty() && !config.listeners.iter().any(speaks_to_clients) {
+        reader.problem("listeners", "nobody could connect: no listener has \"pusher\" or \"pushi\" among its `dialects`");
     }
+    fill_dialects(config);
+    pushi_sections(config, reader);
     for (index, app) in config.apps.iter().enumerate() {
         sizes(index, app, config, reader);
         secrets(index, app, config, reader);
     }
     config.warnings = warnings(config, reader);
+}
+
+fn speaks_to_clients(listener: &Listener) -> bool {
+    listener.dialects.contains(&Dialect::Pusher) || listener.speaks_pushi()
+}
+
+/// What all listeners together speak.
+#[must_use]
+pub fn dialects_of(listeners: &[Listener]) -> Dialects {
+    let pusher = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher));
+    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi) }
+}
+
+/// An app that lists no dialects is spoken to in all there are.
+fn fill_dialects(config: &mut Config) {
+    let all = dialects_of(&config.listeners);
+    for app in config.apps.iter_mut().filter(|app| app.dialects == Dialects::default()) {
+        app.dialects = all;
+    }
+}
+
+/// One section is for one app, and one for all others.
+fn pushi_sections(config: &Config, reader: &mut Reader<'_>) {
+    for (index, section) in config.pushi.iter().enumerate() {
+        if config.pushi[..index].iter().any(|other| other.app == section.app) {
+            let text = match &section.app {
+                Some(app) => format!("there is a section for the app {app} already"),
+                None => "there is a section for all apps already; name the one that this is for".to_owned(),
+            };
+            reader.problem(&format!("pushi[{index}].app"), text);
+        }
+    }
 }
 
 /// Says so if this process may not open a descriptor for every connection. `descriptors` is the hard limit, `None` for none:
@@ -188,6 +224,10 @@ fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
     for (index, app) in config.apps.iter().enumerate() {
         if warnings.len() >= WARNINGS_MAX {
             break;
+        }
+        if app.dialects.pushi && app.keys.iter().all(|pair| pair.key.len() != PUSHI_KEY_CHARS) {
+            let text = "Pushi's clients connect with keys of 64 characters, and this app has none; make one with `openssl rand -hex 32`";
+            warnings.push(reader.about(&format!("apps[{index}].key"), text.to_owned()));
         }
         let mut warn = |path: String, text: String| warnings.push(reader.about(&format!("apps[{index}]{path}"), text));
         if app.keys.iter().any(|pair| weak(&pair.secret).is_some()) {

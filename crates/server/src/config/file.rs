@@ -30,11 +30,37 @@ pub fn load_with_settings(file: Option<&Path>) -> Result<(Config, Vec<Setting>),
     load_from(found, &made_key)
 }
 
+/// Reads the environment of Pushi (I-6), and ours above it. Also gives the document that it amounts to.
+///
+/// # Errors
+/// [`Broken`] with all problems.
+pub fn load_pushi(store: &str, open_apps: bool) -> Result<(Config, String), Broken> {
+    let text = super::drop_in::document(&|name| std::env::var(name).ok(), store, open_apps)?;
+    let config = load_document(&text)?;
+    Ok((config, text))
+}
+
+/// Reads a document that stands in no file; its paths are those of this process.
+fn load_document(text: &str) -> Result<Config, Broken> {
+    let surroundings = Surroundings {
+        directory: PathBuf::new(),
+        cores: available_parallelism().map_or(1, usize::from),
+        read_file: &|path| bytes_of(path, FILE_BYTES_MAX),
+        make_key: &made_key,
+    };
+    let (mut config, _) = read(Some(Document { name: "Pushi's environment", text }), std::env::vars_os(), &surroundings)?;
+    config.document = Some(text.to_owned());
+    Ok(config)
+}
+
 /// Reads the same file again, and keeps a made app as it is.
 ///
 /// # Errors
 /// [`Broken`] with all problems; `config` still holds then.
 pub fn reload(config: &Config) -> Result<Config, Broken> {
+    if let Some(text) = &config.document {
+        return load_document(text);
+    }
     let make_key = || config.made.clone().unwrap_or_else(made_key);
     load_from(config.file.clone(), &make_key).map(|(config, _)| config)
 }
@@ -63,6 +89,11 @@ fn load_from(file: Option<PathBuf>, make_key: &dyn Fn() -> Key) -> Result<(Confi
     };
     let document = text.as_deref().map(|text| Document { name: &name, text });
     let (mut config, settings) = read(document, std::env::vars_os(), &surroundings)?;
+    if config.store.is_none() {
+        // Somebody has made it, and the apps in it are wanted.
+        let standing = super::store::default(&surroundings.directory);
+        config.store = surroundings.directory.join("tidings.db").exists().then_some(standing);
+    }
     config.file = file;
     Ok((config, settings))
 }

@@ -23,6 +23,14 @@ pub struct Listener {
     pub proxy_protocol: bool,
 }
 
+impl Listener {
+    /// Whether clients of Pushi, or their REST API, are served here.
+    #[must_use]
+    pub fn speaks_pushi(&self) -> bool {
+        self.dialects.iter().any(|dialect| matches!(dialect, Dialect::Pushi | Dialect::PushiApi))
+    }
+}
+
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -62,6 +70,10 @@ impl fmt::Display for Address {
 pub enum Dialect {
     /// Pusher's WebSocket protocol and HTTP API.
     Pusher,
+    /// Pushi's WebSocket protocol.
+    Pushi,
+    /// Pushi's REST API.
+    PushiApi,
     /// The page at `/` for trying things out.
     Console,
     /// `/metrics`, on a listener of its own.
@@ -69,8 +81,14 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    const ALL: [(&'static str, Self); 3] = [("pusher", Self::Pusher), ("console", Self::Console), ("metrics", Self::Metrics)];
-    const LATER: [&'static str; 5] = ["sse", "pushi", "pushi-api", "pushy", "wspush"];
+    const ALL: [(&'static str, Self); 5] = [
+        ("pusher", Self::Pusher),
+        ("pushi", Self::Pushi),
+        ("pushi-api", Self::PushiApi),
+        ("console", Self::Console),
+        ("metrics", Self::Metrics),
+    ];
+    const LATER: [&'static str; 3] = ["sse", "pushy", "wspush"];
 
     fn parse(text: &str) -> Result<Self, String> {
         if let Some((_, dialect)) = Self::ALL.iter().find(|(name, _)| *name == text) {
@@ -113,7 +131,11 @@ pub(super) fn listener(section: &mut Section<'_, '_>) -> Listener {
         address: address(section),
         dialects: section
             .texts(
-                ("dialects", "", "What is spoken here: `pusher`, `console` (a page to try things at `/`), `metrics`."),
+                (
+                    "dialects",
+                    "",
+                    "What is spoken here: `pusher`, `pushi`, `pushi-api`, `console` (a page to try things at `/`), `metrics`.",
+                ),
                 &["pusher"],
                 Dialect::parse,
                 Dialect::to_string,

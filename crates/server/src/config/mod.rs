@@ -3,36 +3,42 @@
 
 mod app;
 mod check;
+mod drop_in;
 mod environment;
 mod file;
 mod listener;
 mod node;
 mod problem;
+mod pushi;
 mod reader;
 mod reference;
 mod reload;
+mod store;
 mod tree;
 mod units;
 
 #[cfg(test)]
 mod tests;
 
-pub use check::descriptors_warning;
-pub use file::{load, load_with_settings, reload, search_path};
+pub use check::{descriptors_warning, dialects_of};
+pub use file::{load, load_pushi, load_with_settings, reload, search_path};
 pub use listener::{Address, Dialect, Listener, Tls};
 pub use node::{Drain, Limits, Log, LogFormat, WebSocket, Webhooks};
 pub use problem::{Broken, Problem};
+pub use pushi::Pushi;
 pub use reader::{HIDDEN, Setting};
 pub use reference::{effective, reference, reference_table};
 pub use reload::{AppChange, Changes, difference};
+pub use store::{History, Store};
 pub use units::Rate;
 
 use problem::Problems;
 use reader::{Reader, Section};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use tidings_hub::{App, Key};
+use tidings_hub::{App, AppId, Key};
 use tree::{Item, Origin, Table, Value};
 
 /// A configuration without a problem.
@@ -40,8 +46,14 @@ use tree::{Item, Origin, Table, Value};
 pub struct Config {
     /// Where the server listens; at least one.
     pub listeners: Vec<Listener>,
-    /// The tenants; at least one. Ids and keys are unique.
+    /// The tenants that stand here; none only where a store may have some. Ids and keys are unique.
     pub apps: Vec<App>,
+    /// How long events of apps are kept for which other limits hold than for all.
+    pub histories: HashMap<AppId, History>,
+    /// Where what must last is kept; `None` if nothing is.
+    pub store: Option<Store>,
+    /// How Pushi's clients are spoken to; at most one section for each app and one for all others.
+    pub pushi: Vec<Pushi>,
     /// What the whole node may use.
     pub limits: Limits,
     /// How WebSocket connections are spoken to.
@@ -54,6 +66,8 @@ pub struct Config {
     pub drain: Drain,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// What was read where there is no file: a document made of another server's environment.
+    pub document: Option<String>,
     /// The key of the app that was made because no file and no variable names one.
     pub made: Option<Key>,
     /// The settings of all sections but the apps, with the values in effect.
@@ -100,7 +114,7 @@ pub fn read(
         return Err(problems.into_broken());
     }
     environment::overlay(&mut items, variables, surroundings, &mut problems);
-    let made = (document.is_none() && !items.contains_key("apps")).then(surroundings.make_key);
+    let made = (document.is_none() && !items.contains_key("apps") && !items.contains_key("store")).then(surroundings.make_key);
     if let Some(key) = &made {
         items.insert("apps".to_owned(), made_app(key));
     }
@@ -108,6 +122,9 @@ pub fn read(
     let mut reader = Reader::new(surroundings, problems);
     let mut config = reader.document(items, whole);
     config.made = made;
+    if config.store.is_none() && config.listeners.iter().any(|listener| listener.speaks_pushi()) {
+        config.store = Some(store::default(&surroundings.directory));
+    }
     check::check(&mut config, &mut reader);
     if !reader.problems.is_empty() {
         return Err(reader.problems.into_broken());
@@ -118,18 +135,22 @@ pub fn read(
 
 /// The whole document, section by section.
 fn whole(root: &mut Section<'_, '_>) -> Config {
-    root.later(&["store"], "this build keeps nothing on disk");
     root.later(&["cluster"], "this build serves as one node");
     root.later(&["pushy", "wspush"], "this build speaks no such dialect");
+    let mut histories = HashMap::new();
     Config {
         listeners: root.sections("listeners", listener::listener),
-        apps: root.sections("apps", app::app),
+        apps: root.sections("apps", |section| app::app(section, &mut histories)),
         limits: root.section("limits", node::limits),
         websocket: root.section("websocket", node::websocket),
         webhooks: root.section("webhooks", node::webhooks),
         log: root.section("log", node::log),
         drain: root.section("drain", node::drain),
+        store: root.maybe_section("store", store::store),
+        pushi: root.sections("pushi", pushi::pushi),
+        histories: std::mem::take(&mut histories),
         file: None,
+        document: None,
         made: None,
         node_settings: Vec::new(),
         warnings: Vec::new(),

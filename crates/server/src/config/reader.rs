@@ -153,6 +153,16 @@ impl<'s> Section<'_, 's> {
         self.take(told, default.to_string(), String::new(), decode, bool::to_string).unwrap_or(default)
     }
 
+    /// A switch that may be left to what else is set.
+    pub(super) fn maybe_flag(&mut self, told: Told) -> Option<bool> {
+        let decode = |value: &Value| match value {
+            Value::Boolean(flag) => Ok(*flag),
+            Value::Written(text) => text.parse().map_err(|_| format!("{} is neither true nor false", quoted(text))),
+            other => Err(expected("true or false", other)),
+        };
+        self.take(told, String::new(), String::new(), decode, bool::to_string)
+    }
+
     /// A whole number within `range`, which must fit `T`.
     pub(super) fn count<T: TryFrom<u64> + Display + Copy>(&mut self, told: Told, default: T, range: RangeInclusive<u64>) -> T {
         self.maybe_count(told, Some(default), range).unwrap_or(default)
@@ -199,6 +209,11 @@ impl<'s> Section<'_, 's> {
 
     /// A time.
     pub(super) fn duration(&mut self, told: Told, default: Duration, range: RangeInclusive<Duration>) -> Duration {
+        self.maybe_duration(told, Some(default), range).unwrap_or(default)
+    }
+
+    /// A time, or none.
+    pub(super) fn maybe_duration(&mut self, told: Told, default: Option<Duration>, range: RangeInclusive<Duration>) -> Option<Duration> {
         let show = |duration: &Duration| text_toml(&units::duration_text(*duration));
         let allowed = range_text(&range, show);
         let decode = |value: &Value| {
@@ -212,7 +227,8 @@ impl<'s> Section<'_, 's> {
             let fits = range.contains(&duration);
             if fits { Ok(duration) } else { Err(format!("is {}; it must be {allowed}", units::duration_text(duration))) }
         };
-        self.take(told, show(&default), allowed.clone(), decode, show).unwrap_or(default)
+        let standing = default.as_ref().map(show).unwrap_or_default();
+        self.take(told, standing, allowed.clone(), decode, show)
     }
 
     /// How often.

@@ -145,7 +145,10 @@ fn problems_say_where_and_what_to_change() {
         ("[limits]\na = 1\na = 2\n", "t.toml:3:1: duplicate key"),
         ("[limits]\nconections = 5", "t.toml:2: limits.conections: there is no such setting; did you mean `connections`?"),
         ("[limit]\nconnections = 5", "t.toml:1: limit: there is no such setting; did you mean `limits`?"),
-        ("[limits]\nevent_bytes = 5", "t.toml:2: limits.event_bytes: there is no such setting here; it belongs to [apps.limits]"),
+        (
+            "[limits]\nevent_bytes = 5",
+            "t.toml:2: limits.event_bytes: there is no such setting here; it belongs to [apps.limits] or [[pushi]]",
+        ),
         ("[limits]\nconnections = \"5\"", "t.toml:2: limits.connections: expected a whole number, found a text"),
         ("[limits]\nconnections = -5", "t.toml:2: limits.connections: is -5; it must be 1 to 100000000"),
         ("[limits]\nconnections = 5.0", "t.toml:2: limits.connections: expected a whole number, found a fraction"),
@@ -188,22 +191,25 @@ fn problems_say_where_and_what_to_change() {
         ),
         (
             "[[listeners]]\ndialects = [\"pusher\", \"sse\"]",
-            "t.toml:2: listeners[0].dialects: the dialect \"sse\" is not in this build yet; known are pusher, console, metrics",
+            "t.toml:2: listeners[0].dialects: the dialect \"sse\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics",
         ),
         (
             "[[listeners]]\ndialects = [\"wspush:news\"]",
-            "t.toml:2: listeners[0].dialects: the dialect \"wspush\" is not in this build yet; known are pusher, console, metrics",
+            "t.toml:2: listeners[0].dialects: the dialect \"wspush\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics",
         ),
         (
             "[[listeners]]\ndialects = [\"puser\"]",
-            "t.toml:2: listeners[0].dialects: there is no dialect \"puser\"; known are pusher, console, metrics",
+            "t.toml:2: listeners[0].dialects: there is no dialect \"puser\"; known are pusher, pushi, pushi-api, console, metrics",
         ),
         ("[[listeners]]\ndialects = [\"pusher\", \"pusher\"]", "t.toml:2: listeners[0].dialects: \"pusher\" stands there twice"),
         (
             "[[listeners]]\ndialects = [\"pusher\", \"metrics\"]",
             "t.toml:2: listeners[0].dialects: \"metrics\" needs a listener of its own, so that the world need not see it",
         ),
-        ("[[listeners]]\ndialects = [\"console\"]", "listeners: nobody could connect: no listener has \"pusher\" among its `dialects`"),
+        (
+            "[[listeners]]\ndialects = [\"console\"]",
+            "listeners: nobody could connect: no listener has \"pusher\" or \"pushi\" among its `dialects`",
+        ),
         (
             "[[listeners]]\npath_prefix = \"/x/\"",
             "t.toml:2: listeners[0].path_prefix: \"/x/\" is no path prefix; write \"/x\": a slash first, none at the end, letters, digits and -._~ between",
@@ -230,7 +236,16 @@ fn problems_say_where_and_what_to_change() {
             "t.toml:4: listeners[1].address: listeners[0] is on 127.0.0.1:1 already; give one of them another port",
         ),
         ("listeners = []", "listeners: is empty; write [[listeners]] with an `address`, or leave it out"),
-        ("[store]\nurl = \"sqlite:x\"", "t.toml:1: store: is not in this build yet; remove it: this build keeps nothing on disk"),
+        (
+            "[store]\nurl = \"mysql://x\"",
+            "t.toml:2: store.url: the store is one of `sqlite:PATH`, `memory:` and `postgres://user:password@host/database`",
+        ),
+        (
+            "[store]\nurl = \"sqlite:x\"\nurl_file = \"y\"",
+            "t.toml:2: store.url: is given twice: keep `url` or `url_file`\nt.toml:3: store.url_file: cannot read /etc/t/y: entity not found",
+        ),
+        ("[[pushi]]\n[[pushi]]\n", "t.toml:2: pushi[1].app: there is a section for all apps already; name the one that this is for"),
+        ("[[pushi]]\nclient_events = \"some\"", "t.toml:2: pushi[0].client_events: \"some\" is none of \"all\", \"signed\" and \"off\""),
         ("[cluster]", "t.toml:1: cluster: is not in this build yet; remove it: this build serves as one node"),
         ("[[wspush]]", "t.toml:1: wspush: is not in this build yet; remove it: this build speaks no such dialect"),
     ] {
@@ -257,9 +272,10 @@ fn problems_of_apps() {
             "origins = [\"https://a.example/\"]",
             "t.toml:5: apps[0].origins: \"https://a.example/\" is no origin; write \"https://example.com\", in lower case, without a path; leave the list out to allow all",
         ),
+        ("dialects = [\"pushy\"]", "t.toml:5: apps[0].dialects: \"pushy\" is no dialect of an app; known are \"pusher\" and \"pushi\""),
         (
-            "dialects = [\"pusher\"]",
-            "t.toml:5: apps[0].dialects: is not in this build yet; remove it: every app is good for the dialects of all listeners",
+            "require_signed_channel_data = true",
+            "t.toml:5: apps[0].require_signed_channel_data: there is no such setting here; it belongs to [[pushi]]",
         ),
         ("secret_file = \"secret\"", "t.toml:4: apps[0].secret: is given twice: keep `secret` or `secret_file`"),
         ("webhooks = [{}]", "t.toml:5: apps[0].webhooks[0].url: is missing; write the http or https address to post to"),
@@ -321,7 +337,7 @@ fn problems_of_apps() {
     ] {
         assert_eq!(wrong(&format!("{APP}{text}\n"), &[]).trim_end(), expected, "{text}");
     }
-    assert_eq!(wrong("", &[]), "apps: there is no app; write [[apps]] with `id`, `key` and `secret`\n");
+    assert_eq!(wrong("", &[]), "apps: there is no app; write [[apps]] with `id`, `key` and `secret`, or a [store] that has some\n");
 }
 
 /// No secret that everybody knows may face the world.
@@ -370,7 +386,7 @@ fn all_problems_are_told_together() {
   t.toml:3: limits.shards: is 0; it must be 1 to 256
   t.toml:2: limits.conections: there is no such setting; did you mean `connections`?
   TIDINGS__LOG__FORMAT: log.format: \"xml\" is not known; write \"human\" or \"json\"
-  TIDINGS__NO: no: there is no such setting; known here: listeners, apps, limits, websocket, webhooks, log, drain
+  TIDINGS__NO: no: there is no such setting; known here: listeners, apps, limits, websocket, webhooks, log, drain, store, pushi
   t.toml:8: apps[1].id: apps[0] has the id \"1\" already; ids are unique
   t.toml:9: apps[1].key: apps[0] has the key \"k\" already; every key belongs to one app"
     );
@@ -574,7 +590,7 @@ fn the_example_holds_every_setting() {
     for setting in reference() {
         // Of a secret and its file only one can be given.
         let path = setting.path().replace("[]", "[0]");
-        if !path.contains("secret") {
+        if !path.contains("secret") && path != "store.url_file" {
             assert!(
                 given.iter().any(|given| *given == path || path.ends_with(".mode") || given.starts_with(&format!("{path}."))),
                 "{path}"
@@ -650,7 +666,7 @@ fn every_limit_of_the_hub_is_a_setting() {
     let shown = format!("{:#?}", App::new("1", "k", "s"));
     let fields: Vec<_> = shown.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name).collect();
     assert!(fields.len() > 30);
-    for name in fields.iter().filter(|name| !["limits", "keys", "webhooks"].contains(name)) {
+    for name in fields.iter().filter(|name| !["limits", "keys", "webhooks", "pusher", "pushi"].contains(name)) {
         assert!(known.contains(name), "{name}");
     }
 }

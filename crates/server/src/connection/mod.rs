@@ -1,12 +1,14 @@
 //! One connection: what it is told, and what becomes of it. It never waits; the shard calls it when something happened.
 
 mod requests;
+mod session;
 
-pub(crate) use requests::{Handshake, Requests};
+pub(crate) use requests::{Handshake, Requests, Spoken};
 
 use crate::http::response::Writer;
 use crate::listener::{Listener, NodeGuard, Peer};
-use crate::node::{AppHandle, Node};
+use crate::node::{AppHandle, Node, Reply};
+use crate::shard::Listed;
 use crate::shard::outgoing::{Outgoing, Queued};
 use crate::shard::socket::Socket;
 use crate::shard::stats::Stats;
@@ -14,13 +16,12 @@ use crate::shard::table::{Left, Table};
 use crate::transport::websocket::{Decoder, Inflater, Message, frame};
 use bytes::Bytes;
 use requests::Phase;
+use session::{LastWord, Session};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tidings_dialect::action::{Action, Actions, Close, End, Input, Join, SignIn, Subscription, Subscriptions};
-use tidings_dialect::pusher;
+use tidings_dialect::action::{Action, Actions, Answer, Close, End, Input, Join, SignIn, Subscription, Subscriptions, Unanswered};
 use tidings_dialect::pusher::close::Reason;
-use tidings_dialect::pusher::session::Session;
-use tidings_hub::{Refused, SocketId, Time};
+use tidings_hub::{AppId, Channels, MemberList, Publish, Refused, SocketId, Time};
 
 /// What a shard lends to the connection it calls.
 pub(crate) struct Core {
@@ -69,11 +70,18 @@ pub(crate) struct WebSocket {
     sign_in: Option<Box<SignIn>>,
     /// A client event was published though there was no room: nothing more is read until there is.
     parked: bool,
+    /// The store was asked.
+    waiting: Option<Box<Unread>>,
     /// Counted among the app's connections.
     counted: Option<Counted>,
     /// Counted among the node's sessions.
     _session: Counted,
 }
+
+/// What the peer had sent behind a message that made the session ask the store: not looked at until there is an answer. The socket is not
+/// read either, so it is no more than one read has brought.
+#[derive(Default)]
+struct Unread(Vec<u8>);
 
 /// What is left of a session that ended.
 pub(crate) struct Closing {
@@ -123,12 +131,25 @@ pub(crate) enum Verdict {
 /// A connection's own subscriptions, as its session may see them.
 struct Own<'a> {
     table: &'a Table,
+    channels: &'a Channels,
     slot: u32,
 }
 
 impl Subscriptions for Own<'_> {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
         self.table.find(self.slot, channel)
+    }
+
+    fn count(&self) -> usize {
+        self.table.count(self.slot)
+    }
+
+    fn members(&self, channel: &str) -> Arc<MemberList> {
+        self.channels.members(channel)
+    }
+
+    fn is_pair(&self, presence: &str, one: &str, other: &str) -> bool {
+        self.channels.is_pair(presence, one, other)
     }
 }
 
@@ -166,10 +187,14 @@ impl Connection {
 
     fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::WebSocket(websocket) = &mut self.stage else { return Verdict::Keep };
-        let max = websocket.app.app.limits.message_bytes;
+        let max = websocket.session.message_bytes_max(&websocket.app.app);
         let mut decoder = std::mem::take(&mut websocket.decoder);
         let mut messages = decoder.feed(input, max, inflater);
         loop {
+            if let Stage::WebSocket(WebSocket { waiting: Some(unread), .. }) = &mut self.stage {
+                unread.0.extend_from_slice(messages.rest());
+                break;
+            }
             let message = match messages.next_message() {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
@@ -187,7 +212,7 @@ impl Connection {
             }
             match message {
                 Message::Text(text) => self.step(Input::Text(text), core),
-                Message::Binary(_) => self.step(Input::Binary, core),
+                Message::Binary(bytes) => self.step(Input::Binary(bytes), core),
                 Message::Ping(payload) => {
                     self.push(frame::pong(payload), core);
                     self.step(Input::Ping, core);
@@ -218,7 +243,7 @@ impl Connection {
         let mut actions = std::mem::take(&mut core.actions);
         #[cfg(test)]
         crate::fault::strike(crate::fault::Place::Session);
-        websocket.session.receive(input, &Own { table: &core.table, slot: self.slot }, core.now, &mut actions);
+        websocket.tell(self.slot, input, core, &mut actions);
         while let Some(action) = actions.pop_front() {
             self.perform(action, core, &mut actions);
         }
@@ -229,14 +254,31 @@ impl Connection {
         let Stage::WebSocket(websocket) = &mut self.stage else { return };
         match action {
             Action::Send(text) => self.push(frame::text(&text), core),
-            Action::Ping => self.push(frame::ping(b""), core),
+            Action::Ping(payload) => self.push(frame::ping(payload), core),
             Action::Subscribe(join) => {
                 // The confirmation is queued in the call that joins, so no event can overtake it.
                 let answer = websocket.subscribe(self.slot, &join, core);
-                let input = Input::Subscribed { channel: &join.channel, answer };
-                websocket.session.receive(input, &Own { table: &core.table, slot: self.slot }, core.now, actions);
+                websocket.tell(self.slot, Input::Subscribed { channel: &join.channel, answer }, core, actions);
             }
-            Action::Unsubscribe(channel) => websocket.leave(self.slot, channel.as_str(), core),
+            Action::Unsubscribe(channel) => {
+                websocket.leave(self.slot, channel.as_str(), core);
+                websocket.tell(self.slot, Input::Unsubscribed(&channel), core, actions);
+            }
+            Action::Refresh(join) => {
+                let answer = websocket.refresh(self.slot, &join, core);
+                websocket.tell(self.slot, Input::Subscribed { channel: &join.channel, answer }, core, actions);
+            }
+            Action::Hold => core.outgoing.hold(self.slot),
+            Action::Release => core.outgoing.release(self.slot),
+            Action::Store(publish) => {
+                websocket.parked = !core.node.has_room();
+                core.stats.client_events.add(1);
+                websocket.store(self.slot, publish, core, actions);
+            }
+            Action::Ask(question) => {
+                websocket.waiting = Some(Box::default());
+                core.node.ask(&websocket.app.app.id, websocket.session.socket_id(), question);
+            }
             Action::Publish(publish) => {
                 // Nothing that was decided is taken back: what is in flight may pass the mark.
                 websocket.parked = !core.node.has_room();
@@ -246,13 +288,11 @@ impl Connection {
             Action::SignIn(sign_in) => {
                 let watched = core.node.sign_in(&websocket.app, websocket.session.socket_id(), &sign_in, websocket.sign_in.as_deref());
                 websocket.sign_in = Some(Box::new(sign_in));
-                let own = Own { table: &core.table, slot: self.slot };
-                websocket.session.receive(Input::SignedIn(watched), &own, core.now, actions);
+                websocket.tell(self.slot, Input::SignedIn(watched), core, actions);
             }
             Action::Authorized => {
-                let own = Own { table: &core.table, slot: self.slot };
                 if websocket.counted.is_none() && websocket.app.is_full() {
-                    websocket.session.receive(Input::End(End::OverQuota), &own, core.now, actions);
+                    websocket.tell(self.slot, Input::End(End::OverQuota), core, actions);
                 } else if websocket.counted.is_none() {
                     websocket.counted = Some(Counted::new(&websocket.app.connections));
                 }
@@ -275,8 +315,8 @@ impl Connection {
         let (app, socket, bytes) = (&websocket.app.app.id, websocket.session.socket_id(), core.outgoing.owed(self.slot));
         tracing::debug!(%app, %socket, bytes, "connection closed as slow");
         core.outgoing.cut(self.slot);
-        let close = Reason::TooSlow.close();
-        self.last_word(&close, core);
+        let last = websocket.session.last_word(End::TooSlow);
+        self.last_word(&last, core);
         if let Stage::Closing(closing) = &mut self.stage {
             closing.reset = true;
         }
@@ -285,17 +325,21 @@ impl Connection {
     /// Closes a connection that a fault of ours has hit.
     pub(crate) fn fault(&mut self, core: &mut Core) {
         core.stats.panics.add(1);
+        let mut last = LastWord::pusher(Reason::Fault.close());
         if let Stage::WebSocket(websocket) = &self.stage {
             tracing::debug!(app = %websocket.app.app.id, socket = %websocket.session.socket_id(), "connection closed after a panic");
+            last = websocket.session.last_word(End::Fault);
         }
         core.outgoing.cut(self.slot);
-        self.last_word(&Reason::Fault.close(), core);
+        self.last_word(&last, core);
     }
 
     /// Says in the dialect's words why it ends, then closes. The session is not asked: it may be what failed.
-    fn last_word(&mut self, close: &Close, core: &mut Core) {
-        core.outgoing.push(self.slot, frame::text(pusher::handshake::refusal(close)), usize::MAX);
-        self.close(close, core);
+    fn last_word(&mut self, last: &LastWord, core: &mut Core) {
+        if let Some(text) = &last.frame {
+            core.outgoing.push(self.slot, frame::text(text), usize::MAX);
+        }
+        self.close(&last.close, core);
     }
 
     fn close(&mut self, close: &Close, core: &mut Core) {
@@ -378,6 +422,37 @@ impl Connection {
         }
     }
 
+    /// The store has answered: what the peer sent since it was asked may be looked at.
+    pub(crate) fn answered(&mut self, answer: Result<Answer, Unanswered>, core: &mut Core, inflater: &mut Inflater) -> Verdict {
+        let Stage::WebSocket(websocket) = &mut self.stage else { return Verdict::Keep };
+        let unread = websocket.waiting.take();
+        self.step(Input::Answered(answer), core);
+        match (&mut self.stage, unread) {
+            // It has asked again already.
+            (Stage::WebSocket(WebSocket { waiting: Some(waiting), .. }), Some(unread)) => {
+                *waiting = unread;
+                Verdict::Keep
+            }
+            (_, Some(mut unread)) if !unread.0.is_empty() => self.receive(&mut unread.0, core, inflater),
+            _ => Verdict::Keep,
+        }
+    }
+
+    /// Its socket id and its channels, those between it and another member among them, if it is one of the app's.
+    pub(crate) fn listed(&self, app: &AppId, core: &Core) -> Option<Listed> {
+        let Stage::WebSocket(websocket) = &self.stage else { return None };
+        if websocket.app.app.id != *app {
+            return None;
+        }
+        let mut channels = Vec::new();
+        for (channel, member) in core.table.list(self.slot) {
+            channels.push(channel.name.to_string());
+            let pairs = member.map(|member| websocket.app.channels.pairs_of(channel, &member.user_id)).unwrap_or_default();
+            channels.extend(pairs.into_iter().filter(|pair| core.table.find(self.slot, pair).is_none()));
+        }
+        Some((websocket.session.socket_id_text(), channels))
+    }
+
     /// The socket id, while a session is in force.
     pub(crate) fn socket_id(&self) -> Option<SocketId> {
         match &self.stage {
@@ -397,8 +472,8 @@ impl Connection {
     /// Whether nothing is read until there is room, or until it is its turn again.
     pub(crate) fn is_parked(&self) -> bool {
         match &self.stage {
-            Stage::WebSocket(websocket) => websocket.parked,
-            Stage::Http(requests) => matches!(requests.phase, Phase::Room | Phase::Writing | Phase::Turn),
+            Stage::WebSocket(websocket) => websocket.parked || websocket.waiting.is_some(),
+            Stage::Http(requests) => matches!(requests.phase, Phase::Room | Phase::Commit | Phase::Writing | Phase::Turn),
             Stage::Closing(_) => false,
         }
     }
@@ -431,15 +506,37 @@ impl Connection {
 }
 
 impl WebSocket {
+    /// Gives the session one input.
+    fn tell(&mut self, slot: u32, input: Input<'_>, core: &Core, actions: &mut Actions) {
+        let own = Own { table: &core.table, channels: &self.app.channels, slot };
+        self.session.receive(input, &own, core.now, actions);
+    }
+
     fn subscribe(&mut self, slot: u32, join: &Join, core: &mut Core) -> Result<tidings_hub::Joined, Refused> {
         let max = self.app.app.limits.subscriptions;
         if core.table.count(slot) >= max as usize {
             return Err(Refused::SubscriptionsFull { max });
         }
         let (channel, joined) = core.node.subscribe(&self.app, self.session.socket_id(), join, core.now)?;
-        let user_id = join.member.as_ref().map(|member| Arc::clone(&member.user_id));
-        core.table.join(slot, &channel, joined.serial, user_id);
+        core.table.join(slot, &channel, joined.serial, join.member.clone(), join.notices);
         core.stats.subscriptions.set(core.table.len() as u64);
+        Ok(joined)
+    }
+
+    /// Stores an event before anybody gets it. The session hears of it only if that fails.
+    fn store(&mut self, slot: u32, publish: Publish, core: &Core, actions: &mut Actions) {
+        let (channel, event) = (publish.channels[0].clone(), Arc::clone(&publish.name));
+        let reply = Reply::Session { socket: self.session.socket_id(), channel: channel.clone(), event: Arc::clone(&event) };
+        if let Err(error) = core.node.publish_stored(&self.app, publish, reply) {
+            self.tell(slot, Input::NotStored { channel: &channel, event: &event, why: &error.to_string() }, core, actions);
+        }
+    }
+
+    /// Says something else of itself on a channel that it is on.
+    fn refresh(&mut self, slot: u32, join: &Join, core: &mut Core) -> Result<tidings_hub::Joined, Refused> {
+        let (channel, before) = core.table.on(slot, join.channel.as_str()).ok_or(Refused::Lost)?;
+        let joined = core.node.refresh(&self.app, self.session.socket_id(), channel, before, join.member.as_ref(), core.now)?;
+        core.table.replace(slot, join.channel.as_str(), join.member.clone(), join.notices);
         Ok(joined)
     }
 
@@ -451,7 +548,7 @@ impl WebSocket {
 
     fn left(&self, left: &Left, core: &Core) {
         core.stats.subscriptions.set(core.table.len() as u64);
-        core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, left.user_id.as_ref(), core.now);
+        core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, left.member.as_ref(), core.now);
     }
 
     fn end(self, slot: u32, core: &mut Core) {

@@ -1,11 +1,15 @@
 //! A connection before it has become a session: requests, handshakes, and what is answered to both.
 
+use super::session::{LastWord, Session};
 use super::{Connection, Core, Counted, Stage, Verdict, WebSocket};
 use crate::api::{self, ApiRequest, Caller};
+use crate::config::Dialect;
 use crate::http::proxy::{self, Proxied};
 use crate::http::response::Answer;
 use crate::http::{self, First, Head};
-use crate::node::AppHandle;
+use crate::listener::Listener;
+use crate::node::{AppHandle, Reply};
+use crate::store::StoreError;
 use crate::transport::websocket::handshake::{Refusal, Upgrade};
 use crate::transport::websocket::{Agreement, Coding, Decoder, Inflater};
 use crate::wire::Format;
@@ -13,16 +17,17 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tidings_dialect::action::{Close, Input};
-use tidings_dialect::pusher;
 use tidings_dialect::pusher::close::Reason;
 use tidings_dialect::pusher::handshake::{Hello, Load};
-use tidings_dialect::pusher::session::Session;
+use tidings_dialect::{pusher, pushi};
 use tidings_hub::{SocketId, Time};
 
 /// How long a peer that is shown the end may take to see it.
 const SHOWN_END: Duration = Duration::from_secs(1);
 /// How long a handshake that still gets in while the server drains waits for its answer, so that clients do not come back at once.
 const DRAINING_PAUSE: Duration = Duration::from_secs(1);
+/// How long a commit may take before the connection is given up: the store gives up long before.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection that has not become anything else yet.
 pub(crate) struct Requests {
@@ -33,6 +38,17 @@ pub(crate) struct Requests {
     pub(super) deadline: Time,
     /// The PROXY header comes first.
     proxied: bool,
+    /// The peer of a publish that waits for its commit goes on afterwards.
+    keep_alive: bool,
+}
+
+/// What became of a publish over Pushi's REST API.
+enum Published {
+    /// It waits for its commit.
+    Waits,
+    Answered(Answer),
+    /// Its session was not seen lately: others look for it.
+    Unknown,
 }
 
 /// What a connection between sessions waits for.
@@ -46,12 +62,30 @@ pub(super) enum Phase {
     Body,
     /// Room for what a complete request publishes.
     Room,
+    /// The store's word on what a complete request publishes.
+    Commit,
     /// The moment to refuse a handshake: the server drains.
     Refusal,
     /// What was answered to be written, before the next request is looked at.
     Writing,
     /// Its turn: all that was answered is written.
     Turn,
+}
+
+/// Which dialect a handshake is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken<'p> {
+    Pusher,
+    /// With the key.
+    Pushi(&'p str),
+}
+
+impl<'p> Spoken<'p> {
+    /// The dialect of a handshake for this path, with the listener's prefix, and query; `None` if the listener speaks none that it could be.
+    pub(crate) fn of(listener: &Listener, path: &'p str, query: &str) -> Option<Self> {
+        let key = pushi::handshake::key(listener.strip(path), query).filter(|_| listener.speaks(&Dialect::Pushi));
+        key.map(Self::Pushi).or_else(|| listener.speaks(&Dialect::Pusher).then_some(Self::Pusher))
+    }
 }
 
 /// What a client says as it comes in.
@@ -64,7 +98,7 @@ pub(crate) struct Handshake<'a> {
 
 impl Requests {
     pub(crate) fn new(read: Vec<u8>, proxied: bool, deadline: Time) -> Self {
-        Self { read, phase: Phase::Head, deadline, proxied }
+        Self { read, phase: Phase::Head, deadline, proxied, keep_alive: true }
     }
 
     /// Enters a phase, which must end within `patience`; staying in it gains no time.
@@ -141,7 +175,7 @@ impl Connection {
                     return requests.keep(bytes);
                 }
                 First::Other => return Verdict::HandOver(bytes.to_vec()),
-                First::Publish(..) if !core.node.has_room() => {
+                First::Publish(..) | First::PushiPublish(..) if !core.node.has_room() => {
                     requests.enter(Phase::Room, limits.publish_wait, core.now);
                     requests.keep(bytes);
                     return Verdict::Park;
@@ -151,6 +185,22 @@ impl Connection {
                     match self.answer_publish(&head, body, core) {
                         Verdict::Keep => head.len,
                         verdict => return verdict,
+                    }
+                }
+                First::PushiPublish(head, body) => {
+                    let len = head.len;
+                    match self.publish_pushi(&head, body, core) {
+                        Published::Unknown => return Verdict::HandOver(bytes.to_vec()),
+                        Published::Waits => {
+                            let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
+                            requests.keep_alive = head.keep_alive;
+                            requests.enter(Phase::Commit, COMMIT_PATIENCE, core.now);
+                            return requests.keep(&bytes[len..]);
+                        }
+                        Published::Answered(answer) => match self.answer_pushi(&answer, head.keep_alive, core) {
+                            Verdict::Keep => len,
+                            verdict => return verdict,
+                        },
                     }
                 }
                 First::Upgrade(head, upgrade) => {
@@ -175,6 +225,48 @@ impl Connection {
         let request = ApiRequest { method, path, query, body, caller };
         let answer = api::answer(&core.node, &self.listener, &core.stats.answered, &request);
         let response = core.responses.write(&answer, keep_alive, core.now);
+        self.push(response, core);
+        if keep_alive { Verdict::Keep } else { self.finish(core) }
+    }
+
+    /// Publishes what a session that is known asks for. What is stored is answered when it is.
+    fn publish_pushi(&self, head: &Head<'_>, body: &[u8], core: &Core) -> Published {
+        let request = pushi::api::Request {
+            method: head.method,
+            path: self.listener.strip(head.path),
+            query: head.query,
+            content_type: head.content_type,
+            cookie: head.cookie,
+            session_header: head.session,
+            body,
+        };
+        let Ok(received) = pushi::api::receive(&request) else { return Published::Unknown };
+        let known = received.session_token.as_deref().and_then(|token| core.node.logins.known(&core.node, token));
+        let Some(app) = known.filter(|_| head.origin.is_none()) else { return Published::Unknown };
+        let reply = Reply::Request { shard: core.number, slot: self.slot, generation: self.generation };
+        match api::pushi::publish_now(&core.node, &app, &received, reply) {
+            Some(answer) => Published::Answered(answer),
+            None => Published::Waits,
+        }
+    }
+
+    /// What became of a publish that was to be stored.
+    pub(crate) fn stored(&mut self, outcome: Result<(), StoreError>, core: &mut Core) -> Verdict {
+        let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
+        if requests.phase != Phase::Commit {
+            return Verdict::Keep;
+        }
+        requests.phase = Phase::Turn;
+        let keep_alive = requests.keep_alive;
+        self.answer_pushi(&api::pushi::stored(outcome), keep_alive, core)
+    }
+
+    fn answer_pushi(&mut self, answer: &Answer, keep_alive: bool, core: &mut Core) -> Verdict {
+        core.stats.answered.add(answer.status);
+        let keep_alive = keep_alive && !core.node.is_draining();
+        let mut headers = answer.headers.clone();
+        headers.push(("access-control-allow-origin", "*".to_owned()));
+        let response = core.responses.write(&Answer { headers, ..answer.clone() }, keep_alive, core.now);
         self.push(response, core);
         if keep_alive { Verdict::Keep } else { self.finish(core) }
     }
@@ -208,7 +300,8 @@ impl Connection {
         let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
         match requests.phase {
             // Between requests nothing is owed, not even an explanation; and who takes no answers takes none about that.
-            Phase::Idle | Phase::Writing | Phase::Turn => Verdict::Drop,
+            // The store says nothing any more: neither can we.
+            Phase::Idle | Phase::Commit | Phase::Writing | Phase::Turn => Verdict::Drop,
             Phase::Head if requests.read.is_empty() => Verdict::Drop,
             Phase::Head | Phase::Body => {
                 if requests.phase == Phase::Body {
@@ -234,7 +327,12 @@ impl Connection {
                     return Verdict::Drop;
                 };
                 let len = head.len;
-                self.refuse(&upgrade.response(), &Reason::Draining.close(), core);
+                let listener = Arc::clone(&self.listener);
+                let last = match Spoken::of(&listener, head.path, head.query) {
+                    Some(Spoken::Pushi(_)) => LastWord::pushi(pushi::close::Reason::Draining),
+                    _ => LastWord::pusher(Reason::Draining.close()),
+                };
+                self.refuse(&upgrade.response(), &last, core);
                 self.receive(&mut bytes[len..], core, inflater)
             }
         }
@@ -252,28 +350,40 @@ impl Connection {
         };
         let client = http::client_address(&self.listener, self.peer.hop, head.forwarded_for);
         if client != self.peer.address && self.peer.came_through_proxy(client, &core.node, &self.listener).is_err() {
-            return self.refuse(&upgrade.response(), &Reason::NodeFull.close(), core);
+            return self.refuse(&upgrade.response(), &LastWord::pusher(Reason::NodeFull.close()), core);
         }
-        let deflate = upgrade.deflate.filter(|_| core.node.compression);
+        let listener = Arc::clone(&self.listener);
+        let Some(spoken) = Spoken::of(&listener, head.path, head.query) else {
+            self.reject(&Answer::text(404, &b"There is nothing to connect to here.\n"[..]), core);
+            return;
+        };
+        let deflate = upgrade.deflate.filter(|_| core.node.compression && spoken == Spoken::Pusher);
         let handshake = Handshake { path: head.path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto };
         self.open_session(&handshake, &Upgrade { deflate, ..upgrade }.response(), deflate, core);
     }
 
     /// Opens a session, or refuses it. `response` is empty where somebody else has sent it.
     pub(crate) fn open_session(&mut self, handshake: &Handshake<'_>, response: &[u8], deflate: Option<Agreement>, core: &mut Core) {
-        let (app, hello, version) = match self.admit(handshake, core) {
-            Ok(admitted) => admitted,
-            Err(close) => return self.refuse(response, &close, core),
+        let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
+        let listener = Arc::clone(&self.listener);
+        let opened = match Spoken::of(&listener, handshake.path, handshake.query) {
+            Some(Spoken::Pushi(key)) => self.open_pushi(key, handshake, socket_id, core),
+            _ => self.open_pusher(handshake, socket_id, core),
+        };
+        let (app, session) = match opened {
+            Ok(opened) => opened,
+            Err(last) => return self.refuse(response, &last, core),
         };
         if !response.is_empty() {
             core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         }
-        let random = crate::chance::bytes();
-        let socket_id = SocketId::new(core.number, self.slot as usize, random);
-        let counted = (!app.app.authorized_connections).then(|| Counted::new(&app.connections));
-        let session = Session::new(Arc::clone(&app.app), &hello.key, socket_id, version, hello.client(), core.now);
+        let (format, counts) = match &session {
+            Session::Pusher(_) => (Format::of(deflate), !app.app.authorized_connections),
+            Session::Pushi(_) => (Format::Pushi, true),
+        };
+        let counted = counts.then(|| Counted::new(&app.connections));
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
-        core.outgoing.set_format(self.slot, Format::of(deflate));
+        core.outgoing.set_format(self.slot, format);
         let decoder = Decoder::new(coding);
         self.stage = Stage::WebSocket(WebSocket {
             decoder,
@@ -281,11 +391,40 @@ impl Connection {
             app,
             sign_in: None,
             parked: false,
+            waiting: None,
             counted,
             _session: Counted::new(&core.node.sessions),
         });
         core.stats.handshakes.add(1);
         self.step(Input::Opened, core);
+    }
+
+    fn open_pusher(&self, handshake: &Handshake<'_>, socket_id: SocketId, core: &Core) -> Result<(Arc<AppHandle>, Session), LastWord> {
+        let (app, hello, version) = self.admit(handshake, core).map_err(LastWord::pusher)?;
+        let session = pusher::session::Session::new(Arc::clone(&app.app), &hello.key, socket_id, version, hello.client(), core.now);
+        Ok((app, Session::Pusher(session)))
+    }
+
+    fn open_pushi(
+        &self,
+        key: &str,
+        handshake: &Handshake<'_>,
+        socket_id: SocketId,
+        core: &Core,
+    ) -> Result<(Arc<AppHandle>, Session), LastWord> {
+        let apps = core.node.apps();
+        let app = apps.by_key(key);
+        let load = pushi::handshake::Load {
+            draining: core.node.is_draining(),
+            tls: http::is_secure(&self.listener, self.socket.is_tls(), self.peer.hop, handshake.forwarded_proto),
+            origin: handshake.origin,
+            full: app.is_some_and(|app| app.is_full()) || core.node.is_full(),
+        };
+        pushi::handshake::admit(app.map(|app| &*app.app), load).map_err(LastWord::pushi)?;
+        let app = Arc::clone(app.expect("admitted to an app that exists"));
+        let settings = Arc::clone(&core.node.pushi(&app.app.id).session);
+        let session = pushi::session::Session::new(Arc::clone(&app.app), key, socket_id, settings, core.now);
+        Ok((app, Session::Pushi(Box::new(session))))
     }
 
     fn admit(&self, handshake: &Handshake<'_>, core: &Core) -> Result<(Arc<AppHandle>, Hello, u8), Close> {
@@ -307,9 +446,9 @@ impl Connection {
     }
 
     /// Completes the upgrade, says why not, and closes.
-    fn refuse(&mut self, response: &[u8], close: &Close, core: &mut Core) {
+    fn refuse(&mut self, response: &[u8], last: &LastWord, core: &mut Core) {
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         core.stats.refused.add(1);
-        self.last_word(close, core);
+        self.last_word(last, core);
     }
 }

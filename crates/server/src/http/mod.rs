@@ -27,6 +27,8 @@ pub(crate) enum First<'a> {
     Upgrade(Head<'a>, Result<Upgrade<'a>, handshake::Refusal>),
     /// A whole publish request that the shard answers.
     Publish(Head<'a>, &'a [u8]),
+    /// The same for Pushi's REST API, if its session is known.
+    PushiPublish(Head<'a>, &'a [u8]),
     /// Any other request.
     Other,
     /// A head that is longer than it may be, whole or not.
@@ -46,6 +48,9 @@ pub(crate) struct Head<'a> {
     /// What a proxy in front says of its client; to be believed only of a trusted one.
     pub(crate) forwarded_for: Option<&'a str>,
     pub(crate) forwarded_proto: Option<&'a str>,
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) cookie: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
     /// Bytes of head and body.
     pub(crate) len: usize,
     pub(crate) keep_alive: bool,
@@ -77,18 +82,31 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
         origin: text(headers, "origin"),
         forwarded_for: last_text(headers, "x-forwarded-for"),
         forwarded_proto: last_text(headers, "x-forwarded-proto"),
+        content_type: None,
+        cookie: None,
+        session: None,
         len: head_len,
         keep_alive: keeps_alive(headers, version),
     };
     if has_token(headers, "connection", "upgrade") && has_token(headers, "upgrade", "websocket") {
         return First::Upgrade(seen, Upgrade::check(method, version, headers));
     }
-    if !is_publish(method, path, listener) {
+    let pushi = is_pushi_publish(method, path, listener);
+    if !pushi && !is_publish(method, path, listener) {
         return First::Other;
     }
     let Some(body_len) = plain_length(headers).filter(|&len| len <= SHARD_BODY_MAX) else { return First::Other };
     seen.len += body_len;
     match bytes.get(head_len..seen.len) {
+        Some(body) if pushi => {
+            let head = Head {
+                content_type: text(headers, "content-type"),
+                cookie: text(headers, "cookie"),
+                session: text(headers, "x-session-id"),
+                ..seen
+            };
+            First::PushiPublish(head, body)
+        }
         Some(body) => First::Publish(seen, body),
         None => First::Partial { head: true },
     }
@@ -107,6 +125,11 @@ pub(crate) fn is_upgrade(bytes: &[u8]) -> bool {
 fn is_publish(method: &str, path: &str, listener: &Listener) -> bool {
     let api = || listener.strip(path).strip_prefix("/apps/").and_then(|rest| rest.split_once('/'));
     method == "POST" && listener.speaks(&Dialect::Pusher) && api().is_some_and(|(_, route)| matches!(route, "events" | "batch_events"))
+}
+
+/// The same route of Pushi's REST API.
+fn is_pushi_publish(method: &str, path: &str, listener: &Listener) -> bool {
+    method == "POST" && listener.speaks(&Dialect::PushiApi) && listener.strip(path) == "/events"
 }
 
 /// The length of a body that is sent as it is; `None` if the head needs more than a glance.

@@ -16,21 +16,23 @@ pub(crate) struct Answer {
     pub(crate) allow: Option<&'static str>,
     /// For 503: when to come again, in seconds.
     pub(crate) retry_after: Option<u32>,
+    /// Further headers, names in lower case.
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
     pub(crate) fn json(body: Bytes) -> Self {
-        Self { status: 200, content_type: "application/json", body, allow: None, retry_after: None }
+        Self { status: 200, content_type: "application/json", body, allow: None, retry_after: None, headers: Vec::new() }
     }
 
     /// One line of plain text.
     pub(crate) fn text(status: u16, line: impl Into<Bytes>) -> Self {
-        Self { status, content_type: "text/plain; charset=utf-8", body: line.into(), allow: None, retry_after: None }
+        Self { status, content_type: "text/plain; charset=utf-8", body: line.into(), allow: None, retry_after: None, headers: Vec::new() }
     }
 
     /// No body at all.
     pub(crate) fn empty(status: u16) -> Self {
-        Self { status, content_type: "", body: Bytes::new(), allow: None, retry_after: None }
+        Self { status, content_type: "", body: Bytes::new(), allow: None, retry_after: None, headers: Vec::new() }
     }
 
     /// The node has no room for what was asked; nothing of it was done.
@@ -92,6 +94,9 @@ impl Writer {
         }
         if let Some(seconds) = answer.retry_after {
             put(&["\r\nretry-after: ", number.format(seconds)]);
+        }
+        for (name, value) in &answer.headers {
+            put(&["\r\n", name, ": ", value]);
         }
         put(&[if keep_alive { "\r\n\r\n" } else { "\r\nconnection: close\r\n\r\n" }]);
         out.extend_from_slice(&answer.body);

@@ -1,8 +1,10 @@
 //! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
 
 use super::response::Answer;
+use crate::api::pushi::RestRequest;
 use crate::api::{self, ApiRequest, Caller as ApiCaller};
 use crate::config::Dialect;
+use crate::connection::Spoken;
 use crate::listener::{Listener, NodeGuard, Peer, assign};
 use crate::node::Node;
 use crate::page;
@@ -129,20 +131,82 @@ impl Caller {
     /// Decides who answers; the order is that of the listener's dialects.
     async fn route(&self, rest: &str, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let pusher = self.listener.speaks(&Dialect::Pusher);
+        let pushi = self.listener.speaks(&Dialect::PushiApi);
         let read_only = request.method() == Method::GET || request.method() == Method::HEAD;
         match rest {
             "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => self.metrics().await.into_response(),
-            "/health" if read_only => health().into_response(),
-            "/ready" if read_only => self.ready().into_response(),
+            "/ready" if read_only => self.ready().await.into_response(),
+            "/health" if read_only && !pushi => health().into_response(),
             _ if pusher && rest.starts_with("/app/") => upgrade_required().into_response(),
-            _ if pusher && (rest.starts_with("/apps/") || rest.starts_with("/users/")) => self.api(path, request).await.into_response(),
+            // Both APIs have paths under /apps; a request of Pusher's is signed.
+            _ if pusher && (rest.starts_with("/apps/") || rest.starts_with("/users/")) && (!pushi || is_signed(request.uri())) => {
+                self.api(path, request).await.into_response()
+            }
+            "/" if self.listener.speaks(&Dialect::Console) => self.console(rest, request).await,
+            _ if pushi => self.pushi(rest, request).await.into_response(),
             _ if self.listener.speaks(&Dialect::Console) => self.console(rest, request).await,
             _ => not_found().into_response(),
         }
     }
 
-    fn ready(&self) -> Answer {
-        if self.node.is_ready() { Answer::text(200, &b"ready\n"[..]) } else { Answer::text(503, &b"draining\n"[..]) }
+    async fn ready(&self) -> Answer {
+        match self.node.ready().await {
+            Ok(()) => Answer::text(200, &b"ready\n"[..]),
+            Err(why) => Answer::text(503, format!("{why}\n")),
+        }
+    }
+
+    /// A request of Pushi's REST API.
+    async fn pushi(&self, rest: &str, request: Request<Incoming>) -> Answer {
+        use tidings_dialect::pushi::api::{Refusal, Request as Asked};
+        let (method, query) = (request.method().as_str().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (content_type, cookie, session) = (header("content-type"), header("cookie"), header("x-session-id"));
+        let (origin, forwarded_for, forwarded_proto) = (header("origin"), header("x-forwarded-for"), header("x-forwarded-proto"));
+        let (host, port) = self.host(&request);
+        let hop = self.peer().hop;
+        let asked = Asked {
+            method: &method,
+            path: rest,
+            query: &query,
+            content_type: content_type.as_deref(),
+            cookie: cookie.as_deref(),
+            session_header: session.as_deref(),
+            body: &[],
+        };
+        let rest = RestRequest {
+            request: asked,
+            origin: origin.as_deref(),
+            address: super::client_address(&self.listener, hop, forwarded_for.as_deref()),
+            secure: super::is_secure(&self.listener, self.tls, hop, forwarded_proto.as_deref()),
+            host: &host,
+            port,
+        };
+        let max = self.node.pushi_node().body_bytes;
+        let body = match self.body(request, max).await {
+            Ok(body) => body,
+            Err(BodyFault::TooLarge) => return api::pushi::refused_early(&self.node, &rest, Refusal::too_large(max)),
+            Err(BodyFault::TooSlow) => return Answer::text(408, &b"The request took too long to arrive.\n"[..]),
+            Err(BodyFault::Broken) => return Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
+        };
+        if api::publishes(&method) && tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
+            return api::pushi::refused_early(&self.node, &rest, Refusal::busy());
+        }
+        let answer = api::pushi::answer(&self.node, &RestRequest { request: Asked { body: &body, ..asked }, ..rest }).await;
+        self.node.answered.add(answer.status);
+        answer
+    }
+
+    /// Under which host and port the client asks.
+    fn host(&self, request: &Request<Incoming>) -> (String, u16) {
+        let named = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .and_then(|host| host.parse::<http::uri::Authority>().ok());
+        let named = named.or_else(|| request.uri().authority().cloned());
+        let port = named.as_ref().and_then(http::uri::Authority::port_u16).unwrap_or(if self.tls { 443 } else { 80 });
+        (named.map(|named| named.host().to_owned()).unwrap_or_default(), port)
     }
 
     /// Made where nobody waits: it reads files.
@@ -228,6 +292,11 @@ enum BodyFault {
     Broken,
 }
 
+/// Whether a request is signed as Pusher's are.
+fn is_signed(uri: &http::Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("auth_key=")))
+}
+
 fn health() -> Answer {
     Answer::text(200, &b"ok\n"[..])
 }
@@ -266,7 +335,9 @@ fn upgrade(caller: Caller, guard: Arc<NodeGuard>, request: &mut Request<Incoming
             return response;
         }
     };
-    let deflate = agreed.deflate.filter(|_| caller.node.compression);
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let Some(spoken) = Spoken::of(&caller.listener, path, query) else { return not_found().into_response() };
+    let deflate = agreed.deflate.filter(|_| caller.node.compression && spoken == Spoken::Pusher);
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -346,6 +417,11 @@ impl Answer {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.append(name, value);
+            }
         }
         response
     }

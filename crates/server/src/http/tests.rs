@@ -29,6 +29,13 @@ fn look(bytes: &[u8], listener: &Listener) -> String {
             let close = if head.keep_alive { "" } else { ", close" };
             format!("publish {} with {}, {rest} more{close}", head.path, String::from_utf8_lossy(body))
         }
+        First::PushiPublish(head, body) => {
+            let Head { content_type, cookie, session, query, .. } = head;
+            format!(
+                "pushi publish {query} with {} as {content_type:?}, cookie {cookie:?}, session {session:?}",
+                String::from_utf8_lossy(body)
+            )
+        }
         First::Other => "other".to_owned(),
         First::Bad(why) => why.to_owned(),
     }
@@ -44,6 +51,29 @@ fn check(listener: &Listener, cases: &[(&str, &str)]) {
 
 const PUSHER: &[Dialect] = &[Dialect::Pusher];
 const UPGRADE: &str = "Host: x\nConnection: keep-alive, Upgrade\nUpgrade: WebSocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n";
+
+/// I-4.18: a small publish over Pushi's REST API is the shard's, with what may name its session.
+#[test]
+fn pushi_publishes_are_told_apart() {
+    let both = listener("", &[Dialect::Pusher, Dialect::PushiApi], &[]);
+    check(
+        &both,
+        &[
+            (
+                "POST /events?sid=t HTTP/1.1\nHost: x\nContent-Length: 2\n\n{}",
+                "pushi publish sid=t with {} as None, cookie None, session None",
+            ),
+            (
+                "POST /events HTTP/1.1\nContent-Type: application/json\nCookie: sid=c\nX-Session-Id: h\nContent-Length: 0\n\n",
+                r#"pushi publish  with  as Some("application/json"), cookie Some("sid=c"), session Some("h")"#,
+            ),
+            ("POST /apps/1/events?auth_key=k HTTP/1.1\nContent-Length: 2\n\n{}", "publish /apps/1/events with {}, 0 more"),
+            ("GET /events?sid=t HTTP/1.1\nHost: x\n\n", "other"),
+            ("POST /subscriptions?sid=t HTTP/1.1\nContent-Length: 2\n\n{}", "other"),
+        ],
+    );
+    check(&listener("", PUSHER, &[]), &[("POST /events?sid=t HTTP/1.1\nContent-Length: 2\n\n{}", "other")]);
+}
 
 /// P-2.1, P-10.1: upgrades and small publishes are the shard's, all else is not.
 #[test]

@@ -150,7 +150,7 @@ async fn connected(address: &str) -> Connection {
 }
 
 async fn subscribe(connection: &mut Connection, channel: &str, user: &str) {
-    let member = channel.starts_with("presence-").then(|| Member { user_id: user.into(), user_info: None });
+    let member = channel.starts_with("presence-").then(|| Member::new(user));
     let channel = ChannelName::parse(channel).unwrap();
     connection.subscribe(Subscription::new(channel, Some(SECRET), member.as_ref()).unwrap()).unwrap();
     while !matches!(connection.next().await.unwrap(), Notice::Subscribed { .. }) {}

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tidings_dialect::auth;
 use tidings_dialect::pusher::name::{self, Kind};
-use tidings_hub::{Publish, Source};
+use tidings_hub::Publish;
 
 /// What the page sends and no other site can, unless a browser asked us first.
 pub(crate) const HEADER: &str = "x-tidings-console";
@@ -62,8 +62,8 @@ pub(crate) fn get(node: &Node, listener: &Listener, secure: bool, path: &str, me
 }
 
 /// Answers a `POST`; `None` if there is nothing at that path.
-pub(crate) fn post(node: &Node, path: &str, from_page: bool, body: &[u8]) -> Option<Answer> {
-    let act: fn(&Node, &AppHandle, &[u8]) -> Answer = match path {
+pub(crate) fn post(node: &Arc<Node>, path: &str, from_page: bool, body: &[u8]) -> Option<Answer> {
+    let act: fn(&Arc<Node>, &AppHandle, &[u8]) -> Answer = match path {
         "/console/auth" => authorize,
         "/console/publish" => publish,
         _ => return None,
@@ -100,7 +100,7 @@ fn settings(node: &Node, listener: &Listener, secure: bool) -> Option<Answer> {
 }
 
 /// Proof for a private or presence channel, as a customer's endpoint would give it (P-6.6, P-6.7).
-fn authorize(_: &Node, app: &AppHandle, body: &[u8]) -> Answer {
+fn authorize(_: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
     let (Some(socket_id), Some(channel)) = (field(body, "socket_id"), field(body, "channel_name")) else {
         return Answer::text(400, &b"socket_id and channel_name are needed\n"[..]);
     };
@@ -122,7 +122,7 @@ fn authorize(_: &Node, app: &AppHandle, body: &[u8]) -> Answer {
     Answer::json(answer.to_string().into())
 }
 
-fn publish(node: &Node, app: &AppHandle, body: &[u8]) -> Answer {
+fn publish(node: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
     let Ok(Event { channel, event, data }) = serde_json::from_slice(body) else {
         return Answer::text(400, &b"channel, event and data are needed, as texts\n"[..]);
     };
@@ -136,8 +136,7 @@ fn publish(node: &Node, app: &AppHandle, body: &[u8]) -> Answer {
     if data.len() > limits.event_bytes {
         return Answer::text(413, &b"the event's data is too large\n"[..]);
     }
-    let channels = [channel].into_iter().collect();
-    node.publish(app, &[Publish { channels, name: event.into(), data: data.into(), origin: None, source: Source::Server }]);
+    node.publish(app, &[Publish::new(channel, event.into(), data.into())]);
     Answer::json(Bytes::from_static(b"{}"))
 }
 

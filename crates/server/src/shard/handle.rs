@@ -4,14 +4,16 @@ use super::socket::Socket;
 use super::stats::Stats;
 use crate::listener::{Listener, NodeGuard, Peer};
 use crate::node::Apps;
+use crate::store::StoreError;
 use crate::transport::websocket::Agreement;
 use mio::{Poll, Token, Waker};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidings_dialect::action::End;
-use tidings_hub::{Inbox, SocketId};
+use tidings_dialect::action::{Answer, End, Unanswered};
+use tidings_hub::{AppId, ChannelName, Inbox, SocketId};
+use tokio::sync::oneshot;
 
 /// The token of the waker.
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -34,6 +36,42 @@ pub(crate) enum Command {
         /// Why.
         end: End,
     },
+    /// A publish whose request waits was stored, or not.
+    Stored {
+        /// The connection's slot.
+        slot: u32,
+        /// Tells it from others that had its slot.
+        generation: u32,
+        /// What became of it.
+        outcome: Result<(), StoreError>,
+    },
+    /// An event of a session could not be stored.
+    NotStored {
+        /// Its connection.
+        socket: SocketId,
+        /// The event's channel.
+        channel: ChannelName,
+        /// The event's name.
+        event: Arc<str>,
+        /// Why not.
+        error: StoreError,
+    },
+    /// The store has answered a session.
+    Answered {
+        /// Its connection.
+        socket: SocketId,
+        /// The answer.
+        answer: Result<Answer, Unanswered>,
+    },
+    /// Tell which connections of an app are on which channels; one of them, or all.
+    List {
+        /// The app.
+        app: AppId,
+        /// One connection.
+        only: Option<SocketId>,
+        /// Whom to tell.
+        reply: oneshot::Sender<Vec<Listed>>,
+    },
     /// These are the apps from now on.
     Reload(Arc<Apps>),
     /// Close all connections, evenly over this time.
@@ -44,6 +82,9 @@ pub(crate) enum Command {
     #[cfg(test)]
     Call(Box<dyn FnOnce(&mut super::Shard) + Send>),
 }
+
+/// A connection and its channels, in the order in which it joined them.
+pub(crate) type Listed = (String, Vec<String>);
 
 /// A socket that came in.
 pub(crate) struct Arrival {

@@ -3,6 +3,7 @@
 //! One turn: look at sockets, take what waits in the inbox and mark its subscribers, then write. Small fan-outs are written whole,
 //! of the large ones one slice a turn, so that nobody is held up and what arrives meanwhile joins the writes still to come.
 
+mod fan_out;
 mod handle;
 pub(crate) mod outgoing;
 pub(crate) mod socket;
@@ -16,12 +17,12 @@ use crate::http;
 use crate::listener::{Acceptor, assign};
 use crate::node::Node;
 use crate::transport::websocket::Inflater;
-use crate::wire::{Encoder, FORMATS, Format};
-pub(crate) use handle::{Arrival, Command, Seed, ShardHandle, Upgraded};
+use crate::wire::Encoder;
+pub(crate) use handle::{Arrival, Command, Listed, Seed, ShardHandle, Upgraded};
 use mio::{Events, Interest, Poll, Token};
 
 use handle::WAKE;
-use outgoing::{Flushed, Outgoing, Queued, Urgency};
+use outgoing::{Flushed, Outgoing, Urgency};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -30,8 +31,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use table::Table;
-use tidings_dialect::action::{Actions, Input};
-use tidings_hub::{Event, Inbox, Item, PLACES_MAX, SocketId, Time};
+use tidings_dialect::action::{Actions, Answer, Input, Unanswered};
+use tidings_hub::{AppId, Inbox, Item, PLACES_MAX, SocketId, Time};
 use wheel::{Alarm, Wheel};
 
 const LISTENERS: usize = usize::MAX / 2;
@@ -348,7 +349,21 @@ impl Shard {
         for command in commands {
             match command {
                 Command::Open(arrival) => self.open(*arrival),
-                Command::End { socket, end } => self.tell(socket, Input::End(end)),
+                Command::End { socket, end } => {
+                    self.tell(socket, Input::End(end));
+                }
+                Command::Stored { slot, generation, outcome } => {
+                    if self.connections.get(slot as usize).is_some_and(|connection| connection.generation == generation)
+                        && self.call(slot, |connection, core, _| connection.stored(outcome, core))
+                    {
+                        self.resume(slot);
+                    }
+                }
+                Command::NotStored { socket, channel, event, error } => {
+                    self.tell(socket, Input::NotStored { channel: &channel, event: &event, why: &error.to_string() });
+                }
+                Command::Answered { socket, answer } => self.answered(socket, answer),
+                Command::List { app, only, reply } => drop(reply.send(self.list(&app, only))),
                 Command::Reload(apps) => {
                     let slots: Vec<_> = self.connections.iter().map(|(slot, _)| slot as u32).collect();
                     for slot in slots {
@@ -369,15 +384,31 @@ impl Shard {
         }
     }
 
-    /// Gives the session of that id an input, if it is still there.
-    fn tell(&mut self, socket: SocketId, input: Input<'_>) {
+    /// Gives the session of that id an input; `false` if it is not there, or not any more.
+    fn tell(&mut self, socket: SocketId, input: Input<'_>) -> bool {
         let slot = socket.place();
-        if self.connections.get(slot).is_some_and(|connection| connection.socket_id() == Some(socket)) {
-            self.call(slot as u32, |connection, core, _| {
+        self.connections.get(slot).is_some_and(|connection| connection.socket_id() == Some(socket))
+            && self.call(slot as u32, |connection, core, _| {
                 connection.step(input, core);
                 Verdict::Keep
-            });
+            })
+    }
+
+    /// Gives a session the answer of the store, and goes on with what its peer sent meanwhile.
+    fn answered(&mut self, socket: SocketId, answer: Result<Answer, Unanswered>) {
+        let slot = socket.place();
+        if self.connections.get(slot).is_some_and(|connection| connection.socket_id() == Some(socket))
+            && self.call(slot as u32, |connection, core, inflater| connection.answered(answer, core, inflater))
+        {
+            self.read(slot as u32, true);
         }
+    }
+
+    /// The connections of an app, with their channels.
+    fn list(&self, app: &AppId, only: Option<SocketId>) -> Vec<Listed> {
+        let wanted = |connection: &&Connection| only.is_none_or(|only| connection.socket_id() == Some(only));
+        let connections = self.connections.iter().map(|(_, connection)| connection).filter(wanted);
+        connections.filter_map(|connection| connection.listed(app, &self.core)).collect()
     }
 
     /// Takes what waited in the inbox when the turn began, unless some connection is owed more than may be put off.
@@ -390,78 +421,15 @@ impl Shard {
         while !self.core.outgoing.is_heavy() {
             match self.items.pop_front() {
                 None => return,
-                Some(Item::Event(event)) => self.fan_out(event),
-                Some(Item::Watched { socket, user_id, online }) => self.tell(socket, Input::Watched { user_id: &user_id, online }),
+                Some(Item::Event(event)) => self.fan_out(&event, &[]),
+                Some(Item::Peer(sent)) => self.fan_out(&sent.event, &sent.sockets),
+                Some(Item::Once(list)) => self.fan_out_each(&list),
+                Some(Item::Follow { channel_id, alias, added }) => self.follow(channel_id, &alias, added),
+                Some(Item::Watched { socket, user_id, online }) => {
+                    self.tell(socket, Input::Watched { user_id: &user_id, online });
+                }
                 Some(Item::Lost { channel_id }) => self.lose(channel_id),
             }
-        }
-    }
-
-    /// Owes an event to each subscriber of its channel here.
-    fn fan_out(&mut self, event: Arc<Event>) {
-        let Core { table, outgoing, stats, node, number, .. } = &mut self.core;
-        let subscribers = table.subscribers(event.channel_id);
-        let Some(first) = subscribers.first() else { return };
-        let outbox_max = self.connections.get(first.slot as usize).map_or(usize::MAX, Connection::outbox_max);
-        let urgency = if subscribers.len() <= node.limits.slice_connections { Urgency::First } else { Urgency::Second };
-        let except = event.origin.filter(|origin| origin.shard() == *number).map(|origin| origin.place());
-        let except = except.filter(|&place| self.connections.get(place).is_some_and(|connection| connection.socket_id() == event.origin));
-        let index = outgoing.begin(Arc::clone(&event));
-        let mut lens: [Option<u32>; FORMATS] = [None; FORMATS];
-        let mut deliveries = 0;
-        for subscriber in subscribers {
-            let slot = subscriber.slot;
-            if subscriber.joined >= event.serial || except == Some(slot as usize) {
-                continue;
-            }
-            let format = outgoing.format(slot);
-            let len = match lens[format as usize] {
-                Some(len) => len,
-                None => match encode(&mut self.encoder, &event, format) {
-                    Ok(len) => *lens[format as usize].insert(len),
-                    Err(Unencoded) => {
-                        self.overflowed.push(slot | FAULT);
-                        continue;
-                    }
-                },
-            };
-            if len == 0 {
-                stats.unspeakable.add(1);
-                continue;
-            }
-            match outgoing.mark_event(slot, index, len, outbox_max, urgency) {
-                Queued::Yes => deliveries += 1,
-                Queued::Overflow => self.overflowed.push(slot),
-            }
-        }
-        outgoing.finish(index);
-        stats.deliveries.add(deliveries);
-        self.close_overflowed();
-    }
-
-    fn close_overflowed(&mut self) {
-        for slot in std::mem::take(&mut self.overflowed) {
-            let (slot, fault) = (slot & !FAULT, slot & FAULT != 0);
-            self.call(slot, |connection, core, _| {
-                if fault {
-                    connection.fault(core)
-                } else {
-                    connection.too_slow(core)
-                }
-                Verdict::Keep
-            });
-            self.flush(slot);
-        }
-    }
-
-    /// Closes all subscribers of a channel that a fault left unusable: they would miss what they cannot know of.
-    fn lose(&mut self, channel_id: u64) {
-        let slots: Vec<_> = self.core.table.subscribers(channel_id).iter().map(|subscriber| subscriber.slot).collect();
-        for slot in slots {
-            self.call(slot, |connection, core, _| {
-                connection.fault(core);
-                Verdict::Keep
-            });
         }
     }
 
@@ -584,22 +552,6 @@ impl Shard {
         self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
         Some(connection)
     }
-}
-
-/// Marks a slot among the overflowed as hit by a fault.
-const FAULT: u32 = 1 << 31;
-
-/// An event that could not be encoded.
-struct Unencoded;
-
-/// The length of the event's frame in `format`, which is made if nobody has. 0 if the dialect cannot say it.
-fn encode(encoder: &mut Encoder, event: &Event, format: Format) -> Result<u32, Unencoded> {
-    catch_unwind(AssertUnwindSafe(|| {
-        #[cfg(test)]
-        crate::fault::strike(crate::fault::Place::Encode);
-        encoder.encode(event, format).len() as u32
-    }))
-    .map_err(|_| Unencoded)
 }
 
 /// Accepts for several shards, on a thread of its own, until the node drains.

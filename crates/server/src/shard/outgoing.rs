@@ -4,6 +4,7 @@
 
 use crate::wire::Format;
 use bytes::Bytes;
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
@@ -33,6 +34,8 @@ pub(crate) struct Outgoing {
     pending_max: usize,
     /// Queues with more than that.
     heavy: usize,
+    /// What channels bring to connections that are to be told something else before: events with their lengths, by slot.
+    held: HashMap<u32, Held, foldhash::fast::FixedState>,
     cork: Vec<u8>,
     /// The next connection owed the same run needs no copy.
     corked: Corked,
@@ -60,6 +63,14 @@ struct Queue {
     blocked: bool,
     /// Counted in [`Outgoing::heavy`].
     heavy: bool,
+    /// What channels bring goes to [`Outgoing::held`].
+    held: bool,
+}
+
+#[derive(Default)]
+struct Held {
+    frames: Vec<(FrameIndex, u32)>,
+    bytes: usize,
 }
 
 /// On which list a connection is.
@@ -112,6 +123,7 @@ impl Outgoing {
             second: VecDeque::new(),
             pending_max,
             heavy: 0,
+            held: HashMap::default(),
             cork: Vec::with_capacity(CORK),
             corked: Corked::default(),
         }
@@ -136,6 +148,28 @@ impl Outgoing {
         for index in queue.frames {
             self.frames.release(index);
         }
+        self.forget_held(slot);
+    }
+
+    /// Keeps back what channels bring to a connection, until [`Outgoing::release`].
+    pub(crate) fn hold(&mut self, slot: u32) {
+        self.queues[slot as usize].held = true;
+        self.held.entry(slot).or_default();
+    }
+
+    /// Owes what was kept back.
+    pub(crate) fn release(&mut self, slot: u32) {
+        self.queues[slot as usize].held = false;
+        for (index, len) in self.held.remove(&slot).unwrap_or_default().frames {
+            // It was bounded as it came.
+            self.mark(slot, index, len, usize::MAX, Urgency::First);
+        }
+    }
+
+    fn forget_held(&mut self, slot: u32) {
+        for (index, _) in self.held.remove(&slot).unwrap_or_default().frames {
+            self.frames.release(index);
+        }
     }
 
     /// Drops all that is owed but the frame in progress, so that a last word to a peer that does not read stays within bounds.
@@ -147,6 +181,7 @@ impl Outgoing {
         for index in frames {
             self.frames.release(index);
         }
+        self.forget_held(slot);
         self.weigh(slot);
     }
 
@@ -168,11 +203,25 @@ impl Outgoing {
 
     /// Owes a frame of the fan-out, `len` bytes in the connection's format, to one connection.
     pub(crate) fn mark_event(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize, urgency: Urgency) -> Queued {
-        let queued = self.mark(slot, index, len, outbox_max, urgency);
+        let queued = if self.queues[slot as usize].held {
+            self.keep_back(slot, index, len, outbox_max)
+        } else {
+            self.mark(slot, index, len, outbox_max, urgency)
+        };
         if queued == Queued::Yes {
             self.frames.slots[index as usize].references += 1;
         }
         queued
+    }
+
+    fn keep_back(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize) -> Queued {
+        let held = self.held.entry(slot).or_default();
+        if held.bytes > 0 && held.bytes + len as usize > outbox_max {
+            return Queued::Overflow;
+        }
+        held.bytes += len as usize;
+        held.frames.push((index, len));
+        Queued::Yes
     }
 
     /// Ends a fan-out: the table's own reference goes.

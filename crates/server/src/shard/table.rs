@@ -5,7 +5,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use tidings_dialect::action::Subscription;
-use tidings_hub::{Channel, ChannelName};
+use tidings_hub::{Channel, ChannelName, Member};
 
 /// From so many subscriptions on, a connection's list is looked up by a map.
 const INDEX_FROM: usize = 16;
@@ -21,6 +21,7 @@ pub(crate) struct Table {
     /// By the slot of the connection.
     connections: Vec<Subscriptions>,
     subscriptions: usize,
+    joins: u64,
 }
 
 /// A channel with at least one subscriber here.
@@ -34,10 +35,28 @@ struct LocalChannel {
 pub(crate) struct Subscriber {
     /// The slot of its connection.
     pub(crate) slot: u32,
-    /// Where the connection's list holds this subscription.
-    entry: u32,
+    /// Where the connection's list holds this subscription, and in the highest bit whether it wants no notices.
+    entry_and_flag: u32,
     /// It gets events with later serials only.
     pub(crate) joined: u64,
+}
+
+/// A connection has fewer subscriptions than this; the bit is free.
+const QUIET: u32 = 1 << 31;
+
+impl Subscriber {
+    /// Whether it is told of members that come and go, and of counts.
+    pub(crate) fn wants_notices(self) -> bool {
+        self.entry_and_flag & QUIET == 0
+    }
+
+    fn entry(self) -> usize {
+        (self.entry_and_flag & !QUIET) as usize
+    }
+
+    fn set_entry(&mut self, entry: u32) {
+        self.entry_and_flag = self.entry_and_flag & QUIET | entry;
+    }
 }
 
 /// The channels of one connection.
@@ -50,13 +69,15 @@ struct Subscriptions {
 struct Entry {
     channel: u32,
     place: u32,
-    user_id: Option<Arc<str>>,
+    /// Its place among all joins of the shard; in this order a connection's channels are listed.
+    order: u64,
+    member: Option<Arc<Member>>,
 }
 
 /// What a connection had, handed back when it leaves.
 pub(crate) struct Left {
     pub(crate) channel: Arc<Channel>,
-    pub(crate) user_id: Option<Arc<str>>,
+    pub(crate) member: Option<Arc<Member>>,
 }
 
 impl Table {
@@ -68,7 +89,7 @@ impl Table {
     }
 
     /// Puts a connection, which is not on it yet, on a channel.
-    pub(crate) fn join(&mut self, slot: u32, channel: &Arc<Channel>, joined: u64, user_id: Option<Arc<str>>) {
+    pub(crate) fn join(&mut self, slot: u32, channel: &Arc<Channel>, joined: u64, member: Option<Arc<Member>>, notices: bool) {
         let channels = &mut self.channels;
         let local = *self.by_id.entry(channel.id).or_insert_with(|| {
             let channel = LocalChannel { hub: Arc::clone(channel), subscribers: Vec::new() };
@@ -77,8 +98,9 @@ impl Table {
         let subscribers = &mut self.channels[local as usize].subscribers;
         let list = &mut self.connections[slot as usize];
         let entry = list.list.len() as u32;
-        list.list.push(Entry { channel: local, place: subscribers.len() as u32, user_id });
-        subscribers.push(Subscriber { slot, entry, joined });
+        list.list.push(Entry { channel: local, place: subscribers.len() as u32, order: self.joins, member });
+        self.joins += 1;
+        subscribers.push(Subscriber { slot, entry_and_flag: entry | if notices { 0 } else { QUIET }, joined });
         self.subscriptions += 1;
         if let Some(by_name) = &mut list.by_name {
             by_name.insert(channel.name.clone(), entry);
@@ -102,13 +124,13 @@ impl Table {
 
     fn remove(&mut self, slot: u32, entry: usize) -> Left {
         let connection = &mut self.connections[slot as usize];
-        let Entry { channel: local, place, user_id } = connection.list.swap_remove(entry);
+        let Entry { channel: local, place, member, .. } = connection.list.swap_remove(entry);
         if connection.list.is_empty() {
             *connection = Subscriptions::default();
         }
         if let Some(moved) = connection.list.get(entry) {
             let channel = &mut self.channels[moved.channel as usize];
-            channel.subscribers[moved.place as usize].entry = entry as u32;
+            channel.subscribers[moved.place as usize].set_entry(entry as u32);
             if let Some(by_name) = &mut connection.by_name {
                 by_name.insert(channel.hub.name.clone(), entry as u32);
             }
@@ -120,7 +142,7 @@ impl Table {
         let channel = Arc::clone(hub);
         subscribers.swap_remove(place as usize);
         if let Some(moved) = subscribers.get(place as usize) {
-            self.connections[moved.slot as usize].list[moved.entry as usize].place = place;
+            self.connections[moved.slot as usize].list[moved.entry()].place = place;
         }
         if subscribers.is_empty() {
             self.by_id.remove(&channel.id);
@@ -134,12 +156,45 @@ impl Table {
             self.channels = Slab::new();
             self.by_id = ById::default();
         }
-        Left { channel, user_id }
+        Left { channel, member }
+    }
+
+    /// Changes what a connection is on a channel; `None` if it is not on it. Returns the channel and what it was.
+    pub(crate) fn replace(&mut self, slot: u32, name: &str, member: Option<Arc<Member>>, notices: bool) -> Option<Option<Arc<Member>>> {
+        let entry = self.position(slot, name)?;
+        let entry = &mut self.connections[slot as usize].list[entry];
+        let subscriber = &mut self.channels[entry.channel as usize].subscribers[entry.place as usize];
+        subscriber.entry_and_flag = subscriber.entry() as u32 | if notices { 0 } else { QUIET };
+        Some(std::mem::replace(&mut entry.member, member))
+    }
+
+    /// The hub's channel and the connection's member there, if the connection is on it.
+    pub(crate) fn on(&self, slot: u32, name: &str) -> Option<(&Arc<Channel>, Option<&Arc<Member>>)> {
+        let entry = &self.connections[slot as usize].list[self.position(slot, name)?];
+        Some((&self.channels[entry.channel as usize].hub, entry.member.as_ref()))
+    }
+
+    /// The serial after which a connection gets the events of a channel, if it is on it.
+    pub(crate) fn joined(&self, slot: u32, name: &str) -> Option<u64> {
+        let entry = &self.connections[slot as usize].list[self.position(slot, name)?];
+        Some(self.channels[entry.channel as usize].subscribers[entry.place as usize].joined)
+    }
+
+    /// The channels of a connection in the order in which it joined them, with its members there.
+    pub(crate) fn list(&self, slot: u32) -> Vec<(&Arc<Channel>, Option<&Arc<Member>>)> {
+        let mut entries: Vec<_> = self.connections.get(slot as usize).map_or(&[][..], |connection| &connection.list).iter().collect();
+        entries.sort_unstable_by_key(|entry| entry.order);
+        entries.into_iter().map(|entry| (&self.channels[entry.channel as usize].hub, entry.member.as_ref())).collect()
     }
 
     /// The subscribers of a channel here.
     pub(crate) fn subscribers(&self, channel_id: u64) -> &[Subscriber] {
         self.by_id.get(&channel_id).map_or(&[], |&local| &self.channels[local as usize].subscribers)
+    }
+
+    /// The name of a channel that somebody here is on.
+    pub(crate) fn name(&self, channel_id: u64) -> Option<&ChannelName> {
+        self.by_id.get(&channel_id).map(|&local| &self.channels[local as usize].hub.name)
     }
 
     /// How many channels a connection is on.
@@ -156,7 +211,7 @@ impl Table {
     pub(crate) fn find(&self, slot: u32, name: &str) -> Option<Subscription<'_>> {
         let entry = self.position(slot, name)?;
         let entry = &self.connections[slot as usize].list[entry];
-        Some(Subscription { channel: &self.channels[entry.channel as usize].hub.name, user_id: entry.user_id.as_ref() })
+        Some(Subscription { channel: &self.channels[entry.channel as usize].hub.name, member: entry.member.as_ref() })
     }
 
     fn position(&self, slot: u32, name: &str) -> Option<usize> {

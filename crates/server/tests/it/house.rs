@@ -4,28 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms of the server, each with the rooms it may know.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 23] = [
     ("main", &[]),
     ("run", EVERY_ROOM),
     ("cli", EVERY_ROOM),
     ("listener", &["address", "config", "node", "shard", "tls"]),
     ("tls", &["config", "http", "listener", "node", "shard"]),
-    ("http", &["api", "config", "listener", "metrics", "node", "page", "shard", "transport"]),
-    ("api", &["clock", "config", "http", "listener", "node"]),
+    ("http", &["api", "config", "connection", "listener", "metrics", "node", "page", "shard", "transport"]),
+    ("api", &["chance", "clock", "config", "http", "listener", "metrics", "node", "shard", "store"]),
     ("page", &["config", "http", "listener", "node"]),
     ("metrics", &["cli", "deliver", "http", "node", "shard"]),
     ("log", &["api", "config"]),
     // For benchmarks only.
     ("world", EVERY_ROOM),
     ("bench", EVERY_ROOM),
-    ("shard", &["connection", "http", "listener", "node", "transport", "wire"]),
-    ("connection", &["api", "chance", "http", "listener", "node", "shard", "transport", "wire"]),
+    ("shard", &["connection", "http", "listener", "node", "store", "transport", "wire"]),
+    ("connection", &["api", "chance", "config", "http", "listener", "node", "shard", "store", "transport", "wire"]),
     ("wire", &["transport"]),
-    ("node", &["address", "clock", "config", "deliver", "http", "shard"]),
+    ("node", &["address", "api", "chance", "clock", "config", "deliver", "http", "shard", "store"]),
     ("deliver", &["config"]),
+    ("store", &["clock"]),
     ("address", &[]),
     ("transport", &[]),
-    ("config", &[]),
+    ("config", &["store"]),
     ("clock", &[]),
     ("chance", &[]),
 ];
@@ -42,7 +43,7 @@ const CRATES: [(&str, &[&str]); 4] = [
 ];
 
 /// Crates of others that only some rooms of the server may know.
-const OUTSIDE: [(&str, &[&str]); 17] = [
+const OUTSIDE: [(&str, &[&str]); 21] = [
     ("clap", &["cli"]),
     ("tidings_client", &["cli"]),
     ("anstyle", &["cli"]),
@@ -56,9 +57,13 @@ const OUTSIDE: [(&str, &[&str]); 17] = [
     ("hyper", &["deliver", "http"]),
     ("hyper_util", &["deliver", "http"]),
     ("hyper_rustls", &["deliver"]),
-    ("webpki_roots", &["deliver"]),
+    ("webpki_roots", &["deliver", "store"]),
     ("prometheus_client", &["metrics"]),
     ("slab", &["shard"]),
+    ("rusqlite", &["store"]),
+    ("tokio_postgres", &["store"]),
+    ("tokio_postgres_rustls", &["store"]),
+    ("deadpool_postgres", &["store"]),
     ("sd_notify", &["run"]),
     ("listenfd", &["listener", "run"]),
 ];

@@ -33,7 +33,7 @@ pub(super) fn one(verified: &Verified<'_>) -> Result<(Publish, Info), Refusal> {
     };
     let origin = origin(fields.socket_id.or(query(parameters, "socket_id")?))?;
     let info = info(fields.info.or(query(parameters, "info")?))?;
-    Ok((Publish { channels, name, data, origin, source: Source::Server }, info))
+    Ok((Publish { channels, name, data, origin, source: Source::Server, stamps: None, extras: None, once: false }, info))
 }
 
 /// P-11.9, P-11.10: all or nothing.
@@ -57,7 +57,8 @@ fn batched(event: &RawValue, app: &App) -> Result<(Publish, Info), Refusal> {
     let channels = parse_channels([&*channel], app)?;
     let name = event_name(fields.name, app)?;
     let data = json_data(fields.data.ok_or_else(|| Refusal::missing("data"))?, app)?;
-    let publish = Publish { channels, name, data, origin: origin(fields.socket_id)?, source: Source::Server };
+    let origin = origin(fields.socket_id)?;
+    let publish = Publish { channels, name, data, origin, source: Source::Server, stamps: None, extras: None, once: false };
     Ok((publish, info(fields.info)?))
 }
 
@@ -67,7 +68,7 @@ pub(super) fn legacy(verified: &Verified<'_>, channel: ChannelName) -> Result<Pu
     let name = event_name(query(parameters, "name")?, app)?;
     let data = text_data(Some(Text(Cow::Borrowed(utf8(verified.body)?))), app)?;
     let origin = origin(query(parameters, "socket_id")?)?;
-    Ok(Publish { channels: [channel].into_iter().collect(), name, data, origin, source: Source::Server })
+    Ok(Publish { origin, ..Publish::new(channel, name, data) })
 }
 
 /// Checks the body of a call that takes no parameters: an object, or nothing.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use tidings_hub::SocketId;
 
 fn event_text(channel: &str, body: &Body) -> Result<String, NotText> {
     let mut out = Vec::new();
@@ -13,14 +14,14 @@ fn event_text(channel: &str, body: &Body) -> Result<String, NotText> {
 }
 
 fn published(name: &str, data: &[u8], source: Source) -> Body {
-    Body::Published { name: Arc::from(name), data: Bytes::copy_from_slice(data), source }
+    Body::Published { name: Arc::from(name), data: Bytes::copy_from_slice(data), source, attached: None }
 }
 
 /// P-3.4, P-3.5, P-3.7, P-7.4, P-8.3, P-9.1, P-9.3, P-9.4, P-14.2: what a channel's subscribers are told.
 #[test]
 fn events_have_the_frames_of_the_table() {
-    let client = |user_id: Option<&str>| Source::Client { user_id: user_id.map(Arc::from) };
-    let member = |user_info: Option<&'static str>| Member { user_id: Arc::from("u\"1"), user_info: user_info.map(Bytes::from) };
+    let client = |user_id: Option<&str>| Source::Client { socket: SocketId::new(0, 0, [0; 16]), user_id: user_id.map(Arc::from) };
+    let member = |user_info: Option<&'static str>| Arc::new(Member { user_info: user_info.map(Bytes::from), ..Member::new("u\"1") });
     let envelope = r#"{"nonce":"x","ciphertext":"a/b+c="}"#;
     for (channel, body, expected) in [
         ("news", published("App\\Ev", b"", Source::Server), r#"{"event":"App\\Ev","channel":"news","data":""}"#),
@@ -53,7 +54,7 @@ fn events_have_the_frames_of_the_table() {
         ),
         (
             "presence-a",
-            Body::MemberRemoved { user_id: Arc::from("7") },
+            Body::MemberRemoved(Arc::new(Member::new("7"))),
             r#"{"event":"pusher_internal:member_removed","channel":"presence-a","data":"{\"user_id\":\"7\"}"}"#,
         ),
         (
@@ -71,7 +72,7 @@ fn events_have_the_frames_of_the_table() {
 fn an_event_that_is_no_text_is_skipped() {
     let mut out = b"before".to_vec();
     assert_eq!(encode_body("news", &published("e", b"\xff", Source::Server), &mut out), Err(NotText));
-    let member = Member { user_id: Arc::from("u"), user_info: Some(Bytes::from_static(b"\xff")) };
+    let member = Arc::new(Member { user_info: Some(Bytes::from_static(b"\xff")), ..Member::new("u") });
     assert_eq!(encode_body("presence-a", &Body::MemberAdded(member), &mut out), Err(NotText));
     assert_eq!(out, b"before");
 }

@@ -6,11 +6,11 @@ use crate::pusher::close::Warning;
 use crate::pusher::codec::{ClientData, ServerMessage};
 use crate::pusher::json::compact;
 use crate::pusher::name::Kind;
+use crate::rate::take_token;
 use bytes::Bytes;
 use smallvec::smallvec;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 use tidings_hub::{Publish, Source, Time};
 
 /// Why a client event is dropped.
@@ -79,13 +79,17 @@ impl Session {
         if !take_token(&mut self.events_paid, max, now) {
             return Err(Dropped::TooMany { max });
         }
-        let user_id = subscription.user_id.filter(|_| kind == Kind::Presence).cloned();
+        let member = subscription.member.filter(|_| kind == Kind::Presence);
+        let user_id = member.map(|member| Arc::clone(&member.user_id));
         Ok(Publish {
             channels: smallvec![subscription.channel.clone()],
             name: Arc::from(name),
             data,
             origin: Some(self.socket_id),
-            source: Source::Client { user_id },
+            source: Source::Client { socket: self.socket_id, user_id },
+            stamps: None,
+            extras: None,
+            once: false,
         })
     }
 }
@@ -95,49 +99,5 @@ fn delivered(data: ClientData<'_>) -> Bytes {
     match data {
         ClientData::Text(text) => Bytes::from(text.into_owned()),
         ClientData::Json(value) => Bytes::from(compact(&value)),
-    }
-}
-
-/// Takes a token from a bucket that holds `rate` and gains `rate` a second (P-8.4). `full_at` is when the bucket is full again: each token
-/// taken moves it by the time that one token needs.
-fn take_token(full_at: &mut Time, rate: u32, now: Time) -> bool {
-    let Some(others) = rate.checked_sub(1) else {
-        return false;
-    };
-    let one = Duration::from_secs(1) / rate;
-    let start = (*full_at).max(now);
-    if start.since(now) > one * others {
-        return false;
-    }
-    *full_at = start + one;
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn taken(full_at: &mut Time, rate: u32, millis: u64, attempts: usize) -> usize {
-        (0..attempts).filter(|_| take_token(full_at, rate, Time::from_micros(millis * 1000))).count()
-    }
-
-    /// P-8.4, P-18.11: ten at once, then ten a second; what is refused costs nothing.
-    #[test]
-    fn a_bucket_holds_a_second() {
-        let mut full_at = Time::ZERO;
-        assert_eq!(taken(&mut full_at, 10, 5_000, 100), 10);
-        assert_eq!(taken(&mut full_at, 10, 5_099, 100), 0);
-        assert_eq!(taken(&mut full_at, 10, 5_100, 100), 1);
-        assert_eq!(taken(&mut full_at, 10, 5_600, 100), 5);
-        assert_eq!(taken(&mut full_at, 10, 60_000, 100), 10);
-    }
-
-    #[test]
-    fn odd_rates_are_kept() {
-        for rate in [0, 1, 3, 7, 1_000] {
-            let mut full_at = Time::ZERO;
-            assert_eq!(taken(&mut full_at, rate, 0, 5_000), rate as usize, "{rate}");
-            assert_eq!(taken(&mut full_at, rate, 10_000, 5_000), rate as usize, "{rate}");
-        }
     }
 }

@@ -9,7 +9,11 @@ use crate::pusher::name::{self, BadName, Kind, SERVER_TO_USER, SocketIdText};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use tidings_hub::{Cached, ChannelName, Joined, Member, Refused};
+
+/// This dialect's slot of a list of members.
+const MEMBERS: usize = 0;
 
 /// Why a subscribe is refused.
 enum Refusal {
@@ -76,10 +80,10 @@ impl Session {
             self.check_auth(&channel, request)?;
         }
         let member = match kind {
-            Kind::Presence => Some(self.member(request.channel_data.as_deref()).map_err(Refusal::Member)?),
+            Kind::Presence => Some(Arc::new(self.member(request.channel_data.as_deref()).map_err(Refusal::Member)?)),
             _ => None,
         };
-        Ok(Join { channel, member })
+        Ok(Join { channel, member, notices: true })
     }
 
     /// Rows 4 to 6. The signed text is that of P-6.3, byte for byte as received.
@@ -104,7 +108,7 @@ impl Session {
         }
         let user = self.user.as_ref().ok_or(BadMember::Missing)?;
         member::check_user_id(&user.id, &self.app.limits)?;
-        Ok(Member { user_id: user.id.clone(), user_info: user.info.clone()? })
+        Ok(Member { user_info: user.info.clone()?, ..Member::new(Arc::clone(&user.id)) })
     }
 
     /// The hub's answer. The frames keep the order of P-5.6; what others are told is the hub's event.
@@ -145,7 +149,7 @@ impl Session {
 /// The confirmation (P-5.5), which lists the members of a presence channel (P-7.3). It is the same for all who join at one state of the list.
 fn confirmation(channel: &ChannelName, joined: &Joined) -> Bytes {
     match &joined.members {
-        Some(list) => list.encoded(|members| confirm(channel, Some(PresenceMember::list(members)))).clone(),
+        Some(list) => list.encoded(MEMBERS, |members| confirm(channel, Some(PresenceMember::list(members)))).clone(),
         None => confirm(channel, None),
     }
 }

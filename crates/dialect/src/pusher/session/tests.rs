@@ -4,20 +4,32 @@ use super::*;
 use crate::action::{End, Join, SignIn, Subscription};
 use crate::auth;
 use std::collections::HashMap;
-use tidings_hub::{Cached, ChannelName, Joined, Key, Member, Source, Watched};
+use tidings_hub::{Cached, ChannelName, Joined, Key, Member, MemberList, Source, Watched};
 
-/// The channels a connection is on, with its member id.
+/// The channels a connection is on, with its member there.
 #[derive(Default)]
-struct On(HashMap<ChannelName, Option<Arc<str>>>);
+struct On(HashMap<ChannelName, Option<Arc<Member>>>);
 
 impl Subscriptions for On {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
-        self.0.get_key_value(channel).map(|(channel, user_id)| Subscription { channel, user_id: user_id.as_ref() })
+        self.0.get_key_value(channel).map(|(channel, member)| Subscription { channel, member: member.as_ref() })
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn members(&self, _channel: &str) -> Arc<MemberList> {
+        Arc::default()
+    }
+
+    fn is_pair(&self, _presence: &str, _one: &str, _other: &str) -> bool {
+        false
     }
 }
 
 fn on(channel: &str, user_id: Option<&str>) -> On {
-    On(HashMap::from([(ChannelName::parse(channel).unwrap(), user_id.map(Arc::from))]))
+    On(HashMap::from([(ChannelName::parse(channel).unwrap(), user_id.map(|id| Arc::new(Member::new(id))))]))
 }
 
 fn seconds(seconds: u64) -> Time {
@@ -84,7 +96,7 @@ fn a_client_event_names_its_sender() {
         assert_eq!(publish.channels.as_slice(), [ChannelName::parse(channel).unwrap()]);
         assert_eq!((&*publish.name, publish.data.as_ref()), ("client-x", br#"{"a":1}"# as &[u8]));
         assert_eq!(publish.origin, Some(session.socket_id()));
-        assert_eq!(publish.source, Source::Client { user_id: expected.map(Arc::from) });
+        assert_eq!(publish.source, Source::Client { socket: session.socket_id(), user_id: expected.map(Arc::from) });
     }
 }
 
@@ -105,8 +117,8 @@ fn a_signed_in_user_joins_as_itself() {
 
     let frame = signed("subscribe", r#""channel":"presence-a""#, "123.456:presence-a");
     let actions = after(&mut session, Input::Text(&frame), &none, Time::ZERO);
-    let [Action::Subscribe(Join { member: Some(Member { user_id, user_info }), .. })] = actions.as_slice() else { panic!("{actions:?}") };
-    assert_eq!((&**user_id, user_info.as_deref()), ("u1", Some("{\"n\":\"é\"}".as_bytes())));
+    let [Action::Subscribe(Join { member: Some(member), .. })] = actions.as_slice() else { panic!("{actions:?}") };
+    assert_eq!((&*member.user_id, member.user_info.as_deref()), ("u1", Some("{\"n\":\"é\"}".as_bytes())));
 }
 
 /// P-15.12: told once, by the first confirmed subscription that needed a signature.
@@ -153,7 +165,7 @@ fn nothing_follows_a_close() {
     let none = On::default();
     let actions = after(&mut session, Input::End(End::TooSlow), &none, Time::ZERO);
     assert!(matches!(actions.as_slice(), [Action::Send(_), Action::Close(close)] if close.code == 4100), "{actions:?}");
-    for input in [Input::Opened, Input::Text(r#"{"event":"pusher:ping"}"#), Input::Binary, Input::End(End::Draining), Input::Tick] {
+    for input in [Input::Opened, Input::Text(r#"{"event":"pusher:ping"}"#), Input::Binary(b""), Input::End(End::Draining), Input::Tick] {
         assert!(after(&mut session, input, &none, seconds(1_000)).is_empty());
     }
 }

@@ -16,8 +16,8 @@ fn channels(count: usize) -> Vec<Arc<Channel>> {
     (0..count).map(|place| join(place).unwrap().0).collect()
 }
 
-/// The serial at the join, and the member id.
-type Membership = (u64, Option<Arc<str>>);
+/// The serial at the join, and the member.
+type Membership = (u64, Option<Arc<Member>>);
 
 /// A table, and what it should hold: by connection, the channel's place with the serial and the user of the join.
 struct Pair {
@@ -37,14 +37,15 @@ impl Pair {
     /// Joins, or leaves where it is on the channel already.
     fn toggle(&mut self, slot: u32, channel: usize) {
         self.serial += 1;
-        if let Some((_, user_id)) = self.model.remove(&(slot, channel)) {
+        if let Some((_, member)) = self.model.remove(&(slot, channel)) {
             let left = self.table.leave(slot, self.channels[channel].name.as_str()).expect("it is on it");
             assert!(Arc::ptr_eq(&left.channel, &self.channels[channel]));
-            assert_eq!(left.user_id, user_id);
+            assert_eq!(left.member, member);
         } else {
-            let user_id = self.serial.is_multiple_of(2).then(|| Arc::from(format!("u{}", self.serial)));
-            self.table.join(slot, &self.channels[channel], self.serial, user_id.clone());
-            self.model.insert((slot, channel), (self.serial, user_id));
+            let member = self.serial.is_multiple_of(2).then(|| Arc::new(Member::new(format!("u{}", self.serial))));
+            let notices = self.serial.is_multiple_of(3);
+            self.table.join(slot, &self.channels[channel], self.serial, member.clone(), notices);
+            self.model.insert((slot, channel), (self.serial, member));
         }
         assert!(self.table.leave(slot, "no such channel").is_none());
     }
@@ -52,24 +53,32 @@ impl Pair {
     fn leave_all(&mut self, slot: u32) {
         while let Some(left) = self.table.leave_last(slot) {
             let channel = self.channels.iter().position(|channel| Arc::ptr_eq(channel, &left.channel)).unwrap();
-            let (_, user_id) = self.model.remove(&(slot, channel)).expect("it was on it");
-            assert_eq!(left.user_id, user_id);
+            let (_, member) = self.model.remove(&(slot, channel)).expect("it was on it");
+            assert_eq!(left.member, member);
         }
     }
 
     fn compare(&self, connections: u32) {
         assert_eq!(self.table.len(), self.model.len());
         for slot in 0..connections {
+            let mut in_order: Vec<_> = self.model.iter().filter(|((other, _), _)| *other == slot).collect();
+            in_order.sort_unstable_by_key(|(_, (serial, _))| *serial);
+            let in_order: Vec<_> = in_order.into_iter().map(|((_, channel), _)| self.channels[*channel].id).collect();
+            assert_eq!(self.table.list(slot).iter().map(|(channel, _)| channel.id).collect::<Vec<_>>(), in_order);
             assert_eq!(self.table.count(slot), self.model.keys().filter(|(other, _)| *other == slot).count());
             for (place, channel) in self.channels.iter().enumerate() {
-                let found = self.table.find(slot, channel.name.as_str()).map(|found| (found.channel.clone(), found.user_id.cloned()));
-                let expected = self.model.get(&(slot, place)).map(|(_, user_id)| (channel.name.clone(), user_id.clone()));
+                let found = self.table.find(slot, channel.name.as_str()).map(|found| (found.channel.clone(), found.member.cloned()));
+                let expected = self.model.get(&(slot, place)).map(|(_, member)| (channel.name.clone(), member.clone()));
                 assert_eq!(found, expected, "{slot} on {place}");
             }
         }
         for (place, channel) in self.channels.iter().enumerate() {
             let mut subscribers: Vec<_> = self.table.subscribers(channel.id).iter().map(|one| (one.slot, one.joined)).collect();
             subscribers.sort_unstable();
+            assert!(self.table.subscribers(channel.id).iter().all(|one| one.wants_notices() == one.joined.is_multiple_of(3)));
+            assert!(
+                self.table.subscribers(channel.id).iter().all(|one| self.table.joined(one.slot, channel.name.as_str()) == Some(one.joined))
+            );
             let expected: Vec<_> =
                 self.model.iter().filter(|((_, other), _)| *other == place).map(|((slot, _), (joined, _))| (*slot, *joined)).collect();
             assert_eq!(subscribers, expected, "on {place}");

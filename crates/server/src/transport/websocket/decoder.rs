@@ -202,6 +202,11 @@ impl Decoder {
 }
 
 impl Messages<'_> {
+    /// What was not looked at yet. Whoever stops before the end feeds it again.
+    pub fn rest(&self) -> &[u8] {
+        &self.input[self.at..]
+    }
+
     /// The next complete message, or `None` when the input is used up; a frame cut short waits in the decoder.
     ///
     /// # Errors

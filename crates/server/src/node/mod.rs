@@ -1,18 +1,24 @@
 //! The one door: the only way to publish, subscribe, unsubscribe and ask. Limits and policies hold here; transports and APIs translate.
 
+mod keep;
+mod stored;
+
 use crate::address::{AddressLimits, Addresses};
+use crate::api::Logins;
 use crate::clock::{self, Clock};
 use crate::config::{self, Config};
 use crate::deliver::Counters;
 use crate::http::response::Answered;
 use crate::shard::{Command, ShardHandle};
+use crate::store::Store;
 use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+pub(crate) use keep::{Reply, no_store};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidings_dialect::action::{End, Join, SignIn};
-use tidings_hub::{App, AppId, Channel, Channels, Hub, Joined, Publish, Refused, SocketId, Time, UnixTime, Watched};
+use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -40,6 +46,18 @@ pub(crate) struct Node {
     /// What webhooks have counted, once they run.
     delivery: OnceLock<Arc<Counters>>,
     apps: ArcSwap<Apps>,
+    /// What lasts; none if the configuration has none.
+    store: Option<Store>,
+    known_apps: Mutex<stored::KnownApps>,
+    /// The number of the store's apps as they were looked at last.
+    apps_version: AtomicU64,
+    /// What all listeners together speak.
+    dialects: Dialects,
+    /// Settings of Pushi's dialect: for all apps, and for some.
+    pushi: config::Pushi,
+    pushi_apps: HashMap<AppId, config::Pushi, RandomState>,
+    /// Who is logged in at the REST API.
+    pub(crate) logins: Logins,
     /// The server will stop: whoever balances load should look elsewhere.
     leaving: AtomicBool,
     draining: watch::Sender<bool>,
@@ -86,7 +104,15 @@ impl AppHandle {
 }
 
 impl Node {
-    pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, runtime: Handle, sockets_max: usize) -> Self {
+    pub(crate) fn new(
+        hub: Hub,
+        clock: Clock,
+        shards: Vec<ShardHandle>,
+        config: &Config,
+        runtime: Handle,
+        sockets_max: usize,
+        store: Option<Store>,
+    ) -> Self {
         Self {
             hub,
             clock,
@@ -104,6 +130,13 @@ impl Node {
             answered: Answered::default(),
             delivery: OnceLock::new(),
             apps: ArcSwap::default(),
+            store,
+            known_apps: Mutex::default(),
+            apps_version: AtomicU64::new(0),
+            dialects: config::dialects_of(&config.listeners),
+            pushi: config.pushi.iter().find(|section| section.app.is_none()).cloned().unwrap_or_default(),
+            pushi_apps: config.pushi.iter().filter_map(|section| Some((section.app.clone()?, section.clone()))).collect(),
+            logins: Logins::default(),
             leaving: AtomicBool::new(false),
             draining: watch::Sender::new(false),
             runtime,
@@ -120,6 +153,20 @@ impl Node {
     /// What webhooks have counted.
     pub(crate) fn delivery(&self) -> Option<&Counters> {
         self.delivery.get().map(|counters| &**counters)
+    }
+
+    /// The settings of Pushi's dialect for an app.
+    pub(crate) fn pushi(&self, app: &AppId) -> &config::Pushi {
+        self.pushi_apps.get(app).unwrap_or(&self.pushi)
+    }
+
+    /// Those that are of no app.
+    pub(crate) fn pushi_node(&self) -> &config::Pushi {
+        &self.pushi
+    }
+
+    fn known_apps(&self) -> MutexGuard<'_, stored::KnownApps> {
+        self.known_apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The apps as they are now.
@@ -158,7 +205,8 @@ impl Node {
     }
 
     fn is_roomy(&self) -> bool {
-        self.hub.inboxes().iter().all(|inbox| inbox.has_room()) && !self.hub.budget().is_spent()
+        let stores = self.store.as_ref().is_none_or(Store::has_room);
+        self.hub.inboxes().iter().all(|inbox| inbox.has_room()) && !self.hub.budget().is_spent() && stores
     }
 
     /// Tells those who wait, if there are any, that there may be room. Shards call it when they took from their inbox or wrote.
@@ -183,11 +231,6 @@ impl Node {
         }
     }
 
-    /// Publishes in order, atomically. Whoever calls has seen to room, names and sizes.
-    pub(crate) fn publish(&self, handle: &AppHandle, batch: &[Publish]) {
-        handle.channels.publish(&handle.app, batch, self.clock.now());
-    }
-
     /// Joins a connection to a channel.
     pub(crate) fn subscribe(
         &self,
@@ -199,9 +242,29 @@ impl Node {
         handle.channels.subscribe(&handle.app, &join.channel, socket, join.member.clone(), now)
     }
 
+    /// Changes what a connection is on a channel that it is on.
+    pub(crate) fn refresh(
+        &self,
+        handle: &AppHandle,
+        socket: SocketId,
+        channel: &Arc<Channel>,
+        before: Option<&Arc<Member>>,
+        member: Option<&Arc<Member>>,
+        now: Time,
+    ) -> Result<Joined, Refused> {
+        handle.channels.refresh(&handle.app, channel, socket, before, member, now)
+    }
+
     /// Takes a connection off a channel.
-    pub(crate) fn unsubscribe(&self, handle: &AppHandle, socket: SocketId, channel: &Arc<Channel>, user_id: Option<&Arc<str>>, now: Time) {
-        handle.channels.unsubscribe(&handle.app, channel, socket, user_id, now);
+    pub(crate) fn unsubscribe(
+        &self,
+        handle: &AppHandle,
+        socket: SocketId,
+        channel: &Arc<Channel>,
+        member: Option<&Arc<Member>>,
+        now: Time,
+    ) {
+        handle.channels.unsubscribe(&handle.app, channel, socket, member, now);
     }
 
     /// Binds a connection to a user; `before` is what it had signed in with.

@@ -1,0 +1,177 @@
+//! Who is logged in (I-4.4 to I-4.7). A token's hash is what the store has; a login ends when its app's secret changes.
+
+use super::{RestRequest, failed};
+use crate::config::Pushi;
+use crate::node::{AppHandle, Node};
+use crate::store::SessionRow;
+use hashbrown::HashMap;
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidings_dialect::auth::{equal, hmac_sha256};
+use tidings_dialect::pushi::api::{Credentials, Refusal};
+use tidings_hub::{App, AppId, Time, UnixTime};
+
+/// How long a login that was found in the store is taken to be there still.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// How often the end of a login that is used is moved.
+const MOVED_EVERY: Duration = Duration::from_secs(3600);
+/// Logins remembered at once; beyond it all are looked up again.
+const KNOWN_MAX: usize = 10_000;
+/// Addresses whose failures are remembered at once.
+const FAILURES_MAX: usize = 10_000;
+
+/// Logins that were seen lately, and addresses that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Logins {
+    known: Mutex<HashMap<String, Known, foldhash::quality::RandomState>>,
+    /// By address, when its failures are forgiven.
+    failures: Mutex<HashMap<IpAddr, Time, foldhash::quality::RandomState>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    app: AppId,
+    mark: [u8; 32],
+    since: Time,
+}
+
+impl Logins {
+    /// The app of a login that was found in the store a moment ago.
+    pub(crate) fn known(&self, node: &Node, token: &str) -> Option<Arc<AppHandle>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.get(token).filter(|entry| node.clock.now().since(entry.since) < KNOWN_FOR)?;
+        app_of(node, &entry.app, &entry.mark)
+    }
+
+    fn remember(&self, token: &str, app: &AppId, mark: [u8; 32], now: Time) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(token.to_owned(), Known { app: app.clone(), mark, since: now });
+    }
+
+    fn forget(&self, token: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(token);
+    }
+
+    /// Whether the address has failed too often lately.
+    fn is_barred(&self, address: IpAddr, section: &Pushi, now: Time) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(&address).is_some_and(|until| until.since(now) > section.failed_logins.per)
+    }
+
+    fn note_failure(&self, address: IpAddr, section: &Pushi, now: Time) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= FAILURES_MAX {
+            failures.retain(|_, until| *until > now);
+        }
+        let until = failures.entry(address).or_insert(now);
+        *until = (*until).max(now) + section.failed_logins.per / section.failed_logins.count;
+    }
+}
+
+/// The app of a token, if it is one (I-4.4). Using it moves its end.
+pub(super) async fn session(node: &Arc<Node>, section: &Pushi, token: &str) -> Result<Option<Arc<AppHandle>>, Refusal> {
+    if let Some(app) = node.logins.known(node, token) {
+        return Ok(Some(app));
+    }
+    let Some(store) = node.store() else { return Ok(None) };
+    let hash = hash(token);
+    let now = crate::clock::unix_time();
+    let row = store.session(&hash).await.map_err(|error| failed(&error))?.filter(|row| row.expires > now);
+    let Some(row) = row else {
+        node.logins.forget(token);
+        return Ok(None);
+    };
+    let Some((app, mark)) = <[u8; 32]>::try_from(&row.mark[..]).ok().and_then(|mark| Some((app_of(node, &row.app, &mark)?, mark))) else {
+        return Ok(None);
+    };
+    let expires = later(now, section.session_lifetime);
+    if expires.as_micros().saturating_sub(row.expires.as_micros()) > micros(MOVED_EVERY) {
+        store.touch_session(&hash, expires).await.map_err(|error| failed(&error))?;
+    }
+    node.logins.remember(token, &app.app.id, mark, node.clock.now());
+    Ok(Some(app))
+}
+
+/// Begins a session (I-4.5).
+pub(super) async fn login(
+    node: &Arc<Node>,
+    section: &Pushi,
+    credentials: &Credentials,
+    address: Option<IpAddr>,
+) -> Result<String, Refusal> {
+    let now = node.clock.now();
+    if address.is_some_and(|address| node.logins.is_barred(address, section, now)) {
+        return Err(Refusal::login_failed());
+    }
+    let Some(app) = admitted(node, credentials) else {
+        if let Some(address) = address {
+            node.logins.note_failure(address, section, now);
+        }
+        return Err(Refusal::login_failed());
+    };
+    let Some(store) = node.store() else { return Err(failed(&crate::node::no_store())) };
+    let token = crate::chance::hex64();
+    let mark = mark(&credentials.app_key, &credentials.app_secret);
+    let expires = later(crate::clock::unix_time(), section.session_lifetime);
+    let row = SessionRow { token_hash: hash(&token), app: app.app.id.clone(), mark: mark.to_vec(), expires };
+    store.put_session(row).await.map_err(|error| failed(&error))?;
+    node.logins.remember(&token, &app.app.id, mark, now);
+    Ok(token)
+}
+
+/// Ends a session (I-4.6).
+pub(super) async fn logout(node: &Arc<Node>, token: &str) -> Result<(), Refusal> {
+    node.logins.forget(token);
+    match node.store() {
+        Some(store) => store.delete_session(&hash(token)).await.map(drop).map_err(|error| failed(&error)),
+        None => Ok(()),
+    }
+}
+
+/// The cookie of a login. Pages of other origins that are listed get it too, over TLS only, as browsers want it (I-4.5).
+pub(super) fn cookie(token: &str, section: &Pushi, rest: &RestRequest<'_>) -> String {
+    let crosses = rest.origin.is_some_and(|origin| section.cors_origins.iter().any(|listed| listed == origin));
+    let site = match (crosses, rest.secure) {
+        (true, true) => "SameSite=None; Secure",
+        (_, true) => "SameSite=Lax; Secure",
+        (_, false) => "SameSite=Lax",
+    };
+    format!("sid={token}; Path=/; Max-Age={}; HttpOnly; {site}", section.session_lifetime.as_secs())
+}
+
+/// The app whose key and secret these are. The time does not tell how much of the secret is right.
+fn admitted(node: &Node, credentials: &Credentials) -> Option<Arc<AppHandle>> {
+    let apps = node.apps();
+    let app = apps.by_id(&AppId::new(&credentials.app_id)).filter(|app| app.app.enabled && app.app.dialects.pushi);
+    let secret = app.and_then(|app| app.app.secret(&credentials.app_key)).unwrap_or_default();
+    let right = equal(&hmac_sha256(b"login", &[secret.as_bytes()]), &hmac_sha256(b"login", &[credentials.app_secret.as_bytes()]));
+    app.filter(|_| right && !secret.is_empty()).cloned()
+}
+
+/// The app if a login with this mark is still one: the pair of its key and secret stands.
+fn app_of(node: &Node, id: &AppId, mark: &[u8; 32]) -> Option<Arc<AppHandle>> {
+    let stands = |app: &App| app.keys.iter().any(|pair| self::mark(&pair.key, &pair.secret) == *mark);
+    node.apps().by_id(id).filter(|app| app.app.enabled && app.app.dialects.pushi && stands(&app.app)).cloned()
+}
+
+/// What a login was good for, without telling the secret.
+fn mark(key: &str, secret: &str) -> [u8; 32] {
+    hmac_sha256(secret.as_bytes(), &[b"tidings-login:", key.as_bytes()])
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn later(now: UnixTime, lifetime: Duration) -> UnixTime {
+    UnixTime::from_micros(now.as_micros().saturating_add(micros(lifetime)))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,118 @@
+//! What the store has for the node as a whole: apps made while servers run, and who follows what.
+
+use super::{AppHandle, Node, no_store};
+use crate::store::{AppRow, StoreError, SubscriptionRow};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tidings_hub::{App, ChannelName, Dialects};
+
+impl Node {
+    /// Serves the apps of the configuration, and those that the store has beside them.
+    pub(crate) fn set_config_apps(&self, apps: Vec<Arc<App>>) {
+        let mut known = self.known_apps();
+        known.config = apps;
+        self.set_apps(&known.all());
+    }
+
+    /// Looks for apps in the store, if there is one, and serves them.
+    ///
+    /// # Errors
+    /// [`StoreError`]: those that were served still are.
+    pub(crate) async fn reload_stored_apps(&self) -> Result<(), StoreError> {
+        let Some(store) = self.store() else { return Ok(()) };
+        // The number first: what changes after it is seen the next time.
+        let version = store.apps_version().await?;
+        let rows = store.apps().await?;
+        let mut known = self.known_apps();
+        let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects)).map(Arc::new).collect();
+        self.apps_version.store(version, Ordering::Relaxed);
+        if stored != known.stored {
+            known.stored = stored;
+            self.set_apps(&known.all());
+        }
+        Ok(())
+    }
+
+    /// Looks whether somebody has changed apps in the store.
+    ///
+    /// # Errors
+    /// [`StoreError`]: those that were served still are.
+    pub(crate) async fn notice_stored_apps(&self) -> Result<(), StoreError> {
+        let Some(store) = self.store() else { return Ok(()) };
+        if store.apps_version().await? == self.apps_version.load(Ordering::Relaxed) { Ok(()) } else { self.reload_stored_apps().await }
+    }
+
+    /// Has a user follow a channel; connections on the personal channel do so at once (I-2.9).
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing changed.
+    pub(crate) async fn follow(&self, app: &AppHandle, user_id: &str, channel: &str) -> Result<SubscriptionRow, StoreError> {
+        let store = self.store().ok_or_else(no_store)?;
+        let (row, made) = store.subscribe(&app.app.id, user_id, channel, crate::clock::unix_time()).await?;
+        if made && let Ok(alias) = ChannelName::parse(channel) {
+            app.channels.follow(&format!("personal-{user_id}"), &alias, true);
+        }
+        Ok(row)
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing changed.
+    pub(crate) async fn unfollow(&self, app: &AppHandle, user_id: &str, channel: &str) -> Result<Option<SubscriptionRow>, StoreError> {
+        let store = self.store().ok_or_else(no_store)?;
+        let row = store.unsubscribe(&app.app.id, user_id, channel).await?;
+        if row.is_some()
+            && let Ok(alias) = ChannelName::parse(channel)
+        {
+            app.channels.follow(&format!("personal-{user_id}"), &alias, false);
+        }
+        Ok(row)
+    }
+
+    /// Whether the node can serve: it stays, and what it acknowledges as stored is on disk.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        if !self.is_ready() {
+            return Err("draining".to_owned());
+        }
+        match self.store() {
+            Some(store) => store.durability().await.map_err(|error| format!("Database not ready: {error}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The apps that a node has heard of, by where.
+#[derive(Debug, Default)]
+pub(super) struct KnownApps {
+    config: Vec<Arc<App>>,
+    stored: Vec<Arc<App>>,
+}
+
+impl KnownApps {
+    /// All of them; what the configuration says counts where both have an id or a key.
+    fn all(&self) -> Vec<Arc<App>> {
+        let mut all = self.config.clone();
+        for stored in &self.stored {
+            let taken = self.config.iter().any(|app| app.id == stored.id || app.keys.iter().any(|pair| stored.secret(&pair.key).is_some()));
+            if taken {
+                tracing::warn!(app = %stored.id, "the configuration has an app with this id or key; the one in the store is not served");
+            } else {
+                all.push(Arc::clone(stored));
+            }
+        }
+        all
+    }
+}
+
+/// An app of the store. It has the defaults of every setting, and clients may publish, as nobody could allow it.
+fn app(row: &AppRow, dialects: Dialects) -> Option<App> {
+    // The oldest signs webhooks.
+    let keys: Vec<_> = row.keys.iter().rev().cloned().collect();
+    let first = keys.first()?;
+    let app = App::new(row.ident.as_str(), &first.key, &first.secret);
+    Some(App { name: row.name.clone(), enabled: row.enabled, client_events: true, dialects, keys, ..app })
+}

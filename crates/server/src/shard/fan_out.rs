@@ -1,0 +1,168 @@
+//! From what the hub has for a shard to what its connections are owed.
+
+use super::Shard;
+use super::outgoing::{Outgoing, Queued, Urgency};
+use crate::connection::{Connection, Core, Verdict};
+use crate::wire::{Encoder, FORMATS, Format};
+use hashbrown::HashSet;
+use slab::Slab;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tidings_dialect::action::Input;
+use tidings_hub::{Body, ChannelName, Event, Sent, SocketId};
+
+/// The slots that had an event of the publish already, where a dialect wants each publish once.
+type Served = HashSet<u32, foldhash::fast::FixedState>;
+
+/// Marks a slot among the overflowed as hit by a fault.
+const FAULT: u32 = 1 << 31;
+
+/// An event that could not be encoded.
+struct Unencoded;
+
+/// One event on its way to the connections.
+struct FanOut<'a> {
+    event: &'a Arc<Event>,
+    outgoing: &'a mut Outgoing,
+    encoder: &'a mut Encoder,
+    overflowed: &'a mut Vec<u32>,
+    served: Option<&'a mut Served>,
+    outbox_max: usize,
+    urgency: Urgency,
+    index: u32,
+    lens: [Option<u32>; FORMATS],
+    deliveries: u64,
+    unspeakable: u64,
+}
+
+impl Shard {
+    /// Owes an event to each subscriber of its channel here, and to `sockets`.
+    pub(super) fn fan_out(&mut self, event: &Arc<Event>, sockets: &[SocketId]) {
+        self.fan_out_once(event, sockets, None);
+        self.close_overflowed();
+    }
+
+    /// Owes the events of one publish, of which some connections get the first only that is for them (I-2.14).
+    pub(super) fn fan_out_each(&mut self, list: &[Sent]) {
+        let mut served = Served::default();
+        for sent in list {
+            self.fan_out_once(&sent.event, &sent.sockets, Some(&mut served));
+        }
+        self.close_overflowed();
+    }
+
+    fn fan_out_once(&mut self, event: &Arc<Event>, sockets: &[SocketId], served: Option<&mut Served>) {
+        let Core { table, outgoing, stats, node, number, .. } = &mut self.core;
+        let subscribers = table.subscribers(event.channel_id);
+        let first = subscribers.first().map(|subscriber| subscriber.slot).or_else(|| sockets.first().map(|socket| socket.place() as u32));
+        let Some(first) = first else { return };
+        let outbox_max = self.connections.get(first as usize).map_or(usize::MAX, Connection::outbox_max);
+        let urgency = if subscribers.len() <= node.limits.slice_connections { Urgency::First } else { Urgency::Second };
+        let except = event.origin.filter(|origin| origin.shard() == *number).and_then(|origin| slot_of(&self.connections, origin));
+        let notice = !matches!(event.body, Body::Published { .. });
+        let index = outgoing.begin(Arc::clone(event));
+        let (encoder, overflowed) = (&mut self.encoder, &mut self.overflowed);
+        let lens = [None; FORMATS];
+        let mut fan_out =
+            FanOut { event, outgoing, encoder, overflowed, served, outbox_max, urgency, index, lens, deliveries: 0, unspeakable: 0 };
+        for subscriber in subscribers {
+            let passed_over = subscriber.joined >= event.serial || except == Some(subscriber.slot) || notice && !subscriber.wants_notices();
+            if !passed_over {
+                fan_out.owe(subscriber.slot);
+            }
+        }
+        for slot in sockets.iter().filter_map(|socket| slot_of(&self.connections, *socket)) {
+            let subscribed = table.joined(slot, event.channel.as_str()).is_some_and(|joined| joined < event.serial);
+            if !subscribed && except != Some(slot) {
+                fan_out.owe(slot);
+            }
+        }
+        stats.deliveries.add(fan_out.deliveries);
+        if !notice {
+            stats.unspeakable.add(fan_out.unspeakable);
+        }
+        outgoing.finish(index);
+    }
+
+    fn close_overflowed(&mut self) {
+        for slot in std::mem::take(&mut self.overflowed) {
+            let (slot, fault) = (slot & !FAULT, slot & FAULT != 0);
+            self.call(slot, |connection, core, _| {
+                if fault {
+                    connection.fault(core)
+                } else {
+                    connection.too_slow(core)
+                }
+                Verdict::Keep
+            });
+            self.flush(slot);
+        }
+    }
+
+    /// Tells those who are on a channel that follows others that it follows one more, or one less.
+    pub(super) fn follow(&mut self, channel_id: u64, alias: &ChannelName, added: bool) {
+        let slots: Vec<_> = self.core.table.subscribers(channel_id).iter().map(|subscriber| subscriber.slot).collect();
+        let Some(channel) = self.core.table.name(channel_id).cloned() else { return };
+        for slot in slots {
+            self.call(slot, |connection, core, _| {
+                connection.step(Input::Follow { channel: &channel, alias, added }, core);
+                Verdict::Keep
+            });
+        }
+    }
+
+    /// Closes all subscribers of a channel that a fault left unusable: they would miss what they cannot know of.
+    pub(super) fn lose(&mut self, channel_id: u64) {
+        let slots: Vec<_> = self.core.table.subscribers(channel_id).iter().map(|subscriber| subscriber.slot).collect();
+        for slot in slots {
+            self.call(slot, |connection, core, _| {
+                connection.fault(core);
+                Verdict::Keep
+            });
+        }
+    }
+}
+
+impl FanOut<'_> {
+    #[inline]
+    fn owe(&mut self, slot: u32) {
+        let format = self.outgoing.format(slot);
+        let len = match self.lens[format as usize] {
+            Some(len) => len,
+            None => match encode(self.encoder, self.event, format) {
+                Ok(len) => *self.lens[format as usize].insert(len),
+                Err(Unencoded) => return self.overflowed.push(slot | FAULT),
+            },
+        };
+        if len == 0 {
+            self.unspeakable += 1;
+            return;
+        }
+        if let Some(served) = &mut self.served
+            && format.has_each_publish_once()
+            && !served.insert(slot)
+        {
+            return;
+        }
+        match self.outgoing.mark_event(slot, self.index, len, self.outbox_max, self.urgency) {
+            Queued::Yes => self.deliveries += 1,
+            Queued::Overflow => self.overflowed.push(slot),
+        }
+    }
+}
+
+/// The slot of a connection, if it is still there.
+fn slot_of(connections: &Slab<Connection>, socket: SocketId) -> Option<u32> {
+    let found = connections.get(socket.place()).filter(|connection| connection.socket_id() == Some(socket));
+    found.map(|connection| connection.slot)
+}
+
+/// The length of the event's frame in `format`, which is made if nobody has. 0 if the dialect cannot say it.
+fn encode(encoder: &mut Encoder, event: &Event, format: Format) -> Result<u32, Unencoded> {
+    catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(test)]
+        crate::fault::strike(crate::fault::Place::Encode);
+        encoder.encode(event, format).len() as u32
+    }))
+    .map_err(|_| Unencoded)
+}
