@@ -1,7 +1,7 @@
 //! Names as Pusher's clients write them: channels and what their prefix decides, socket ids, event names that are taken.
 
 use std::fmt;
-use tidings_hub::{ChannelName, SocketId};
+use tidings_hub::{App, ChannelName, SocketId};
 
 /// What starts the name of a signed-in user's own channel.
 pub const SERVER_TO_USER: &str = "#server-to-user-";
@@ -35,6 +35,15 @@ impl Kind {
             Self::ServerToUser
         } else {
             Self::Public
+        }
+    }
+
+    /// The kind of a channel of `app`: where Pushi's clients have channels of their own that need proof, those need it here too (I-2.1).
+    #[must_use]
+    pub fn within(name: &str, app: &App) -> Self {
+        match Self::of(name) {
+            Self::Public if app.dialects.pushi && (name.starts_with("personal-") || name.starts_with("peer-")) => Self::Private,
+            kind => kind,
         }
     }
 
@@ -235,6 +244,21 @@ mod tests {
             ("App\\Events\\Order:Shipped.v2", false),
         ] {
             assert_eq!(is_reserved_event(name), reserved, "{name}");
+        }
+    }
+
+    /// P-4.2, I-2.1: what needs proof in one dialect of an app needs it in all.
+    #[test]
+    fn pushis_channels_need_proof_here_too() {
+        use tidings_hub::Dialects;
+        let app = |pushi| App { dialects: Dialects { pusher: true, pushi }, ..App::new("1", "k", "s") };
+        for (name, alone, shared) in [
+            ("personal-u", Kind::Public, Kind::Private),
+            ("peer-a", Kind::Public, Kind::Private),
+            ("news", Kind::Public, Kind::Public),
+            ("presence-x", Kind::Presence, Kind::Presence),
+        ] {
+            assert_eq!((Kind::within(name, &app(false)), Kind::within(name, &app(true))), (alone, shared), "{name}");
         }
     }
 }

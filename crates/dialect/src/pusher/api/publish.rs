@@ -31,7 +31,7 @@ pub(super) fn one(verified: &Verified<'_>) -> Result<(Publish, Info), Refusal> {
         (None, Some(Text(name))) => parse_channels([&*name], app)?,
         (None, None) => query_channels(parameters, app)?,
     };
-    let origin = origin(fields.socket_id.or(query(parameters, "socket_id")?))?;
+    let origin = origin(fields.socket_id.or(query(parameters, "socket_id")?), app)?;
     let info = info(fields.info.or(query(parameters, "info")?))?;
     Ok((Publish { channels, name, data, origin, source: Source::Server, stamps: None, extras: None, once: false }, info))
 }
@@ -57,7 +57,7 @@ fn batched(event: &RawValue, app: &App) -> Result<(Publish, Info), Refusal> {
     let channels = parse_channels([&*channel], app)?;
     let name = event_name(fields.name, app)?;
     let data = json_data(fields.data.ok_or_else(|| Refusal::missing("data"))?, app)?;
-    let origin = origin(fields.socket_id)?;
+    let origin = origin(fields.socket_id, app)?;
     let publish = Publish { channels, name, data, origin, source: Source::Server, stamps: None, extras: None, once: false };
     Ok((publish, info(fields.info)?))
 }
@@ -67,7 +67,7 @@ pub(super) fn legacy(verified: &Verified<'_>, channel: ChannelName) -> Result<Pu
     let (app, parameters) = (&*verified.app, &verified.parameters);
     let name = event_name(query(parameters, "name")?, app)?;
     let data = text_data(Some(Text(Cow::Borrowed(utf8(verified.body)?))), app)?;
-    let origin = origin(query(parameters, "socket_id")?)?;
+    let origin = origin(query(parameters, "socket_id")?, app)?;
     Ok(Publish { origin, ..Publish::new(channel, name, data) })
 }
 
@@ -260,9 +260,16 @@ fn parse_channels<'n>(
     Ok(channels)
 }
 
-/// P-11.3.
-fn origin(socket_id: Option<Text<'_>>) -> Result<Option<SocketId>, Refusal> {
+/// The length of a UUID.
+const UUID_CHARS: usize = 36;
+
+/// P-11.3, P-11.1.
+fn origin(socket_id: Option<Text<'_>>, app: &App) -> Result<Option<SocketId>, Refusal> {
     let Some(Text(text)) = socket_id else { return Ok(None) };
+    // Connections of Pushi's clients have ids of another form.
+    if app.dialects.pushi && text.len() == UUID_CHARS {
+        return Ok(crate::pushi::name::parse_socket_id(&text));
+    }
     name::parse_socket_id(&text).map_err(|error| Refusal::bad(&format!("The socket_id {} cannot be used: {error}", quoted(&text))))
 }
 

@@ -61,7 +61,7 @@ impl Session {
         if !self.app.client_events {
             return Err(Dropped::Off);
         }
-        let kind = Kind::of(channel);
+        let kind = Kind::within(channel, &self.app);
         if !kind.takes_client_events() {
             return Err(Dropped::Kind);
         }

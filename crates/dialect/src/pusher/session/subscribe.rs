@@ -72,7 +72,7 @@ impl Session {
         if subscriptions.find(channel.as_str()).is_some() {
             return Err(Refusal::Repeated);
         }
-        let kind = Kind::of(channel.as_str());
+        let kind = Kind::within(channel.as_str(), &self.app);
         if kind == Kind::ServerToUser && channel.as_str().strip_prefix(SERVER_TO_USER) != self.user_id().map(AsRef::as_ref) {
             return Err(Refusal::NotTheUser);
         }
@@ -130,7 +130,7 @@ impl Session {
                 }
             }
         }
-        if Kind::of(channel.as_str()).needs_auth() {
+        if Kind::within(channel.as_str(), &self.app).needs_auth() {
             self.authorize(actions);
         }
     }
