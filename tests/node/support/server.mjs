@@ -21,7 +21,7 @@ export function newApp(settings = {}) {
 
 /**
  * Starts a server and stops it when the test or suite `t` is over. `app` or `apps` give the apps, `listener` further keys of
- * the listener, `listeners` further listeners, `settings` further top-level tables.
+ * the listener, `listeners` further listeners, `settings` further top-level tables, or lists of them.
  */
 export async function startServer(t, options = {}) {
   const server = new Server(await freePort(), options);
@@ -59,7 +59,7 @@ class Server {
   async configure(apps = this.apps) {
     this.apps = apps;
     this.configuration = join(this.folder, 'tidings.toml');
-    const parts = Object.entries(this.settings).map(([name, value]) => table(`[${name}]`, value));
+    const parts = Object.entries(this.settings).flatMap(([name, value]) => (Array.isArray(value) ? value.map((one) => table(`[[${name}]]`, one)) : [table(`[${name}]`, value)]));
     parts.push(...this.listeners.map((one) => table('[[listeners]]', one)), ...apps.map((one) => table('[[apps]]', one)));
     await writeFile(this.configuration, parts.join('\n'));
   }
