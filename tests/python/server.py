@@ -41,17 +41,19 @@ def free_port():
 
 
 class Server:
-    """A running server with one app; `settings` are further lines of its `[[apps]]` table."""
+    """A running server with one app; `settings` are further lines of its `[[apps]]` table. With `pushi` it speaks Pushi alone."""
 
-    def __init__(self, settings=""):
+    def __init__(self, settings="", pushi=False):
         self.port = free_port()
-        self.app_id = str(random.randrange(1_000, 1_000_000_000))
-        self.key = secrets.token_hex(10)
+        self.app_id = secrets.token_hex(32) if pushi else str(random.randrange(1_000, 1_000_000_000))
+        self.key = secrets.token_hex(32 if pushi else 10)
         self.secret = secrets.token_hex(16)
+        dialects = '"pushi", "pushi-api"' if pushi else '"pusher"'
+        more = '[store]\nurl = "memory:"\n[[pushi]]\nopen_apps = true\n' if pushi else ""
         self.folder = tempfile.TemporaryDirectory(prefix="tidings-")
         configuration = pathlib.Path(self.folder.name, "tidings.toml")
         configuration.write_text(
-            f'[[listeners]]\naddress = "{HOST}:{self.port}"\ndialects = ["pusher"]\n\n'
+            f'[[listeners]]\naddress = "{HOST}:{self.port}"\ndialects = [{dialects}]\n\n{more}'
             f'[[apps]]\nid = "{self.app_id}"\nkey = "{self.key}"\nsecret = "{self.secret}"\nclient_events = true\n{settings}\n',
             encoding="utf-8",
         )
@@ -94,11 +96,10 @@ class Server:
 class Subscriber:
     """A connection that keeps what it reads until somebody asks for it."""
 
-    def __init__(self, server):
+    def __init__(self, server, path=None):
         self.server = server
-        self.socket = websocket.create_connection(
-            f"ws://{HOST}:{server.port}/app/{server.key}?protocol=7&client=python&version=1", timeout=DEADLINE
-        )
+        path = path or f"/app/{server.key}?protocol=7&client=python&version=1"
+        self.socket = websocket.create_connection(f"ws://{HOST}:{server.port}{path}", timeout=DEADLINE)
         self.kept = []
         self.socket_id = json.loads(self.next("pusher:connection_established")["data"])["socket_id"]
 
