@@ -52,12 +52,13 @@ fn main() -> anyhow::Result<()> {
     taken.sort_unstable();
     let rate = taken.len() as f64 / passed.as_secs_f64();
     let bound = 0.5 * publishers as f64 / sync.as_secs_f64();
-    println!(
+    writeln!(
+        io::stdout(),
         "{publishers} publishers: {rate:.0} acknowledged/s, p50 {:.2} ms, p99 {:.2} ms; one fdatasync {:.3} ms, 0.5 x publishers / fdatasync = {bound:.0}/s",
         millis(percentile(&taken, 50)),
         millis(percentile(&taken, 99)),
         millis(sync),
-    );
+    )?;
     Ok(())
 }
 
@@ -157,11 +158,12 @@ impl Target {
             ensure!(answer.contains("pusher_internal:latest") && answer.matches("mid").count() == 10, "no ten events: {answer}");
         }
         taken.sort_unstable();
-        println!(
+        writeln!(
+            io::stdout(),
             "latest on a channel of {stored} events: p50 {:.3} ms, p99 {:.3} ms, of {QUESTIONS}",
             millis(percentile(&taken, 50)),
             millis(percentile(&taken, 99)),
-        );
+        )?;
         Ok(())
     }
 }
