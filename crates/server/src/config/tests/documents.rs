@@ -78,7 +78,7 @@ fn links_between_documents_lead_somewhere() {
             assert!(target.exists(), "{} links to {link}", path.display());
             if let Some(heading) = heading {
                 let text = fs::read_to_string(&target).unwrap();
-                let found = text.lines().any(|line| line.starts_with('#') && line.trim_start_matches('#').trim().to_lowercase() == heading);
+                let found = text.lines().any(|line| line.starts_with('#') && line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == heading);
                 assert!(found, "{} links to {link}", path.display());
             }
             seen += 1;
@@ -103,6 +103,8 @@ fn the_versions_of_clients_are_those_tested() {
         let row = format!("| {name} | {} |", version.as_str().unwrap());
         assert!(page.contains(&row), "{row}");
     }
-    let version = requirements.lines().find_map(|line| line.strip_prefix("pusher==")).unwrap();
-    assert!(page.contains(&format!("| `pusher` for Python | {version} |")), "{version}");
+    for name in ["pusher", "pushi"] {
+        let version = requirements.lines().find_map(|line| line.strip_prefix(&format!("{name}=="))).unwrap();
+        assert!(page.contains(&format!("| `{name}` for Python | {version} |")), "{version}");
+    }
 }
