@@ -78,7 +78,9 @@ fn links_between_documents_lead_somewhere() {
             assert!(target.exists(), "{} links to {link}", path.display());
             if let Some(heading) = heading {
                 let text = fs::read_to_string(&target).unwrap();
-                let found = text.lines().any(|line| line.starts_with('#') && line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == heading);
+                let found = text
+                    .lines()
+                    .any(|line| line.starts_with('#') && line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-") == heading);
                 assert!(found, "{} links to {link}", path.display());
             }
             seen += 1;
