@@ -138,16 +138,19 @@ impl FanOut<'_> {
             self.unspeakable += 1;
             return;
         }
-        if let Some(served) = &mut self.served
-            && format.has_each_publish_once()
-            && !served.insert(slot)
-        {
+        if self.served.is_some() && self.was_served(slot, format) {
             return;
         }
         match self.outgoing.mark_event(slot, self.index, len, self.outbox_max, self.urgency) {
             Queued::Yes => self.deliveries += 1,
             Queued::Overflow => self.overflowed.push(slot),
         }
+    }
+
+    /// Whether the connection had an event of the publish before, and is not to have another.
+    #[cold]
+    fn was_served(&mut self, slot: u32, format: Format) -> bool {
+        format.has_each_publish_once() && self.served.as_mut().is_some_and(|served| !served.insert(slot))
     }
 }
 

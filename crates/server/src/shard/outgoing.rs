@@ -167,6 +167,9 @@ impl Outgoing {
     }
 
     fn forget_held(&mut self, slot: u32) {
+        if self.held.is_empty() {
+            return;
+        }
         for (index, _) in self.held.remove(&slot).unwrap_or_default().frames {
             self.frames.release(index);
         }
@@ -203,17 +206,23 @@ impl Outgoing {
 
     /// Owes a frame of the fan-out, `len` bytes in the connection's format, to one connection.
     pub(crate) fn mark_event(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize, urgency: Urgency) -> Queued {
-        let queued = if self.queues[slot as usize].held {
-            self.keep_back(slot, index, len, outbox_max)
-        } else {
-            self.mark(slot, index, len, outbox_max, urgency)
-        };
+        let queued = self.mark_or_keep(slot, index, len, outbox_max, urgency);
         if queued == Queued::Yes {
             self.frames.slots[index as usize].references += 1;
         }
         queued
     }
 
+    /// Marks, unless what channels bring is kept back.
+    #[inline]
+    fn mark_or_keep(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize, urgency: Urgency) -> Queued {
+        if !self.held.is_empty() && self.queues[slot as usize].held {
+            return self.keep_back(slot, index, len, outbox_max);
+        }
+        self.mark(slot, index, len, outbox_max, urgency)
+    }
+
+    #[cold]
     fn keep_back(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize) -> Queued {
         let held = self.held.entry(slot).or_default();
         if held.bytes > 0 && held.bytes + len as usize > outbox_max {
