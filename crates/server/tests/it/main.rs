@@ -11,11 +11,15 @@ pub mod crowd;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod durability;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod log;
+#[cfg(test)]
+pub mod process;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
