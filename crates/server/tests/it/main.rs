@@ -32,3 +32,5 @@ mod shards;
 mod slow;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod trace;
