@@ -19,11 +19,15 @@ mod house;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 pub mod process;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod restart;
 #[cfg(test)]
 pub mod scene;
 #[cfg(test)]
