@@ -70,6 +70,13 @@ impl Troubled {
         assert_eq!(self.publish("over REST", false).status, 200);
     }
 
+    /// The log says what is wrong, and not as often as somebody asks.
+    fn is_told_of(&self, why: &str) {
+        let log = self.process.log();
+        let told = log.lines().filter(|line| line.contains("what was to be stored is not") && line.contains(why)).count();
+        assert!((1..10).contains(&told), "{told} times");
+    }
+
     /// It works again, and has all that it acknowledged before and since.
     fn recovers(&mut self) {
         eventually("a store that works again", || (self.publish(&format!("back {}", "x".repeat(LARGE)), true).status == 200).then_some(()));
@@ -128,6 +135,10 @@ fn a_full_store_is_coped_with() {
     let mut troubled = Troubled::new(Process::start(directory.path(), &config("", store)));
     let refusal = troubled.fill();
     troubled.copes(&refusal, "store.size");
+    for _ in 0..100 {
+        troubled.publish(&"x".repeat(LARGE), true);
+    }
+    troubled.is_told_of("store.size");
     eventually("room", || (troubled.publish(&"x".repeat(LARGE), true).status == 200).then_some(()));
     troubled.process.stop();
 }
