@@ -83,7 +83,36 @@ packages() {
     return 1
   fi
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update && apt-get install -y --no-install-recommends "$@"
+  # Another one may be installing.
+  apt-get update && apt-get install -o DPkg::Lock::Timeout=300 -y --no-install-recommends "$@"
+}
+
+# database: what the tests of durability need: strace, and a PostgreSQL of our own, which ends with the script. TIDINGS_TEST_POSTGRES names
+# another one to be used; with TIDINGS_WITHOUT_POSTGRES=1 its tests are left out.
+database() {
+  local wanted=() port=
+  has strace || [[ -n ${TIDINGS_WITHOUT_STRACE:-} ]] || wanted+=(strace)
+  [[ -n ${TIDINGS_WITHOUT_POSTGRES:-} ]] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || has initdb || wanted+=(postgresql)
+  ((${#wanted[@]} == 0)) || packages "${wanted[@]}" || return 1
+  [[ -z ${TIDINGS_WITHOUT_POSTGRES:-}${TIDINGS_TEST_POSTGRES:-} ]] || return 0
+  until [[ -n $port ]] && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    port=$((RANDOM % 12000 + 20000))
+  done
+  DATABASE=$(mktemp -d)
+  trap database_ends EXIT
+  scripts/postgres "$DATABASE" "$port" &
+  DATABASE_PID=$!
+  until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    kill -0 "$DATABASE_PID" || return 1
+    sleep 0.1
+  done
+  export TIDINGS_TEST_POSTGRES=postgres://tidings@127.0.0.1:$port/postgres
+}
+
+# database_ends: stops it, by its number, and removes what it kept.
+database_ends() {
+  kill -INT "$DATABASE_PID" 2>/dev/null && wait "$DATABASE_PID" || true
+  rm -rf "$DATABASE"
 }
 
 # clients: everything the black-box suites need besides the binary.
@@ -119,6 +148,7 @@ python_tests() {
 
 # rust_suites: what needs no client; unit, transcript, vector and house tests are one build and one run.
 rust_suites() {
+  database >"$LOGS/database.log" 2>&1 || suite database bash -c "cat '$LOGS/database.log'; exit 1"
   suite format cargo fmt --all --check
   suite clippy cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
   suite unit unit_tests

@@ -3,12 +3,16 @@
 use super::change::Change;
 use super::error::StoreError;
 use super::row::Trigger;
+use crate::clock::unix_time;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
+
+/// How often it is logged that jobs fail: whoever publishes tries again and again.
+const COMPLAINT_EVERY_SECONDS: u64 = 10;
 
 /// What a publisher is told after the commit.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -44,6 +48,8 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     /// Jobs that are not settled yet.
     unsettled: AtomicUsize,
+    /// When a failure was logged last, in seconds of the calendar.
+    complained: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,7 +62,7 @@ struct Waiting {
 
 impl Queue {
     pub(super) fn new() -> Self {
-        Self { waiting: Mutex::default(), unsettled: AtomicUsize::new(0) }
+        Self { waiting: Mutex::default(), unsettled: AtomicUsize::new(0), complained: AtomicU64::new(0) }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -120,7 +126,18 @@ impl Queue {
     pub(super) fn settle(&self, jobs: impl IntoIterator<Item = (Job, Result<(), StoreError>)>) {
         for (job, result) in jobs {
             self.unsettled.fetch_sub(1, Ordering::Relaxed);
+            if let Err(error) = &result {
+                self.complain(error);
+            }
             job.settle(result);
+        }
+    }
+
+    fn complain(&self, error: &StoreError) {
+        let now = unix_time().as_micros() / 1_000_000;
+        if now.saturating_sub(self.complained.load(Ordering::Relaxed)) >= COMPLAINT_EVERY_SECONDS {
+            self.complained.store(now, Ordering::Relaxed);
+            tracing::warn!(%error, "what was to be stored is not");
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod scene;
 
 mod admission;
 mod faults;
+mod logins;
 mod time;
 
 use crate::shard::{Command, Shard};

@@ -11,15 +11,23 @@ pub mod crowd;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod durability;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
+pub mod process;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod restart;
 #[cfg(test)]
 pub mod scene;
 #[cfg(test)]
@@ -28,3 +36,5 @@ mod shards;
 mod slow;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod trace;

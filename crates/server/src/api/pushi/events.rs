@@ -32,11 +32,11 @@ impl Caller<'_> {
     }
 }
 
-/// What became of a publish (I-4.18).
+/// What became of a publish (I-4.18). The store has logged what went wrong, once for very many.
 pub(crate) fn stored(outcome: Result<(), StoreError>) -> Answer {
     match outcome {
         Ok(()) => Answer::json(answer::success()),
-        Err(error) => refused(failed(&error)),
+        Err(error) => refused(Refusal::store_failed(&error.to_string())),
     }
 }
 

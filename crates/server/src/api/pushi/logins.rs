@@ -7,7 +7,7 @@ use crate::store::SessionRow;
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidings_dialect::auth::{equal, hmac_sha256};
 use tidings_dialect::pushi::api::{Credentials, Refusal};
@@ -15,6 +15,8 @@ use tidings_hub::{App, AppId, Time, UnixTime};
 
 /// How long a login that was found in the store is taken to be there still.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// When a login that is used is looked for again.
+const ASKED_AFTER: Duration = Duration::from_secs(5);
 /// How often the end of a login that is used is moved.
 const MOVED_EVERY: Duration = Duration::from_secs(3600);
 /// Logins remembered at once; beyond it all are looked up again.
@@ -35,26 +37,53 @@ struct Known {
     app: AppId,
     mark: [u8; 32],
     since: Time,
+    /// Somebody asks the store again.
+    asked: bool,
 }
 
 impl Logins {
-    /// The app of a login that was found in the store a moment ago.
-    pub(crate) fn known(&self, node: &Node, token: &str) -> Option<Arc<AppHandle>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.get(token).filter(|entry| node.clock.now().since(entry.since) < KNOWN_FOR)?;
-        app_of(node, &entry.app, &entry.mark)
+    /// The app of a login that was found in the store a moment ago. While it is used the store is asked again before that was too long ago,
+    /// so that nobody waits.
+    pub(crate) fn known(&self, node: &Arc<Node>, token: &str) -> Option<Arc<AppHandle>> {
+        let mut known = self.lock();
+        let entry = known.get_mut(token)?;
+        let age = node.clock.now().since(entry.since);
+        if age >= KNOWN_FOR {
+            return None;
+        }
+        if age >= ASKED_AFTER && !std::mem::replace(&mut entry.asked, true) {
+            let (node, token) = (Arc::clone(node), token.to_owned());
+            node.runtime.clone().spawn(async move { drop(look_up(&node, node.pushi_node(), &token).await) });
+        }
+        let (app, mark) = (entry.app.clone(), entry.mark);
+        drop(known);
+        app_of(node, &app, &mark)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known, foldhash::quality::RandomState>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remember(&self, token: &str, app: &AppId, mark: [u8; 32], now: Time) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
-        known.insert(token.to_owned(), Known { app: app.clone(), mark, since: now });
+        known.insert(token.to_owned(), Known { app: app.clone(), mark, since: now, asked: false });
+    }
+
+    /// Whoever was logged in when the store could last be asked still is.
+    fn trust(&self, node: &Node, token: &str) -> Option<Arc<AppHandle>> {
+        let mut known = self.lock();
+        let entry = known.get_mut(token)?;
+        (entry.since, entry.asked) = (node.clock.now(), false);
+        let (app, mark) = (entry.app.clone(), entry.mark);
+        drop(known);
+        app_of(node, &app, &mark)
     }
 
     fn forget(&self, token: &str) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(token);
+        self.lock().remove(token);
     }
 
     /// Whether the address has failed too often lately.
@@ -75,13 +104,24 @@ impl Logins {
 
 /// The app of a token, if it is one (I-4.4). Using it moves its end.
 pub(super) async fn session(node: &Arc<Node>, section: &Pushi, token: &str) -> Result<Option<Arc<AppHandle>>, Refusal> {
-    if let Some(app) = node.logins.known(node, token) {
-        return Ok(Some(app));
+    match node.logins.known(node, token) {
+        Some(app) => Ok(Some(app)),
+        None => look_up(node, section, token).await,
     }
+}
+
+/// Asks the store for a login. If it does not answer, what it said last counts: publishes that need no store go on.
+async fn look_up(node: &Arc<Node>, section: &Pushi, token: &str) -> Result<Option<Arc<AppHandle>>, Refusal> {
     let Some(store) = node.store() else { return Ok(None) };
     let hash = hash(token);
     let now = crate::clock::unix_time();
-    let row = store.session(&hash).await.map_err(|error| failed(&error))?.filter(|row| row.expires > now);
+    let row = match store.session(&hash).await {
+        Ok(row) => row.filter(|row| row.expires > now),
+        Err(error) => {
+            let refusal = failed(&error);
+            return node.logins.trust(node, token).map(Some).ok_or(refusal);
+        }
+    };
     let Some(row) = row else {
         node.logins.forget(token);
         return Ok(None);
@@ -90,8 +130,11 @@ pub(super) async fn session(node: &Arc<Node>, section: &Pushi, token: &str) -> R
         return Ok(None);
     };
     let expires = later(now, section.session_lifetime);
-    if expires.as_micros().saturating_sub(row.expires.as_micros()) > micros(MOVED_EVERY) {
-        store.touch_session(&hash, expires).await.map_err(|error| failed(&error))?;
+    if expires.as_micros().saturating_sub(row.expires.as_micros()) > micros(MOVED_EVERY)
+        && let Err(error) = store.touch_session(&hash, expires).await
+    {
+        // A full disk ends no login; the next time it is moved.
+        tracing::warn!(%error, "the end of a login cannot be moved");
     }
     node.logins.remember(token, &app.app.id, mark, node.clock.now());
     Ok(Some(app))

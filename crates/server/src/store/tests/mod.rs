@@ -1,5 +1,5 @@
-//! What every store does, whichever database is behind it: one suite, run for memory, for a file, and for PostgreSQL if
-//! `TIDINGS_TEST_POSTGRES` names one.
+//! What every store does, whichever database is behind it: one suite, run for memory, for a file, and for the PostgreSQL that
+//! `TIDINGS_TEST_POSTGRES` names, as `scripts/check` does. Only `TIDINGS_WITHOUT_POSTGRES=1` leaves the latter out.
 
 mod apps;
 mod events;
@@ -121,9 +121,13 @@ impl Bench {
         Some(Self::at(StoreUrl::Sqlite(directory.path().join("tidings.db")), Some(directory)))
     }
 
-    /// In a schema of its own, if there is a server.
+    /// In a schema of its own; `None` if somebody wants to do without.
     async fn postgres() -> Option<Self> {
-        let url = std::env::var("TIDINGS_TEST_POSTGRES").ok()?;
+        if std::env::var_os("TIDINGS_WITHOUT_POSTGRES").is_some() {
+            return None;
+        }
+        let url = std::env::var("TIDINGS_TEST_POSTGRES")
+            .expect("TIDINGS_TEST_POSTGRES names a server, as in scripts/check; TIDINGS_WITHOUT_POSTGRES=1 leaves its tests out");
         let schema = format!("tidings_{:x}", u128::from_be_bytes(crate::chance::bytes()));
         let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
         let carried = tokio::spawn(connection);
