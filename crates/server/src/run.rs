@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tidings_hub::{App, Budget, Hub};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Threads for what waits on others.
@@ -91,14 +91,38 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!(setting = %warning.path, warning = warning.text, "questionable setting");
     }
-    let mut server = Server::start(config)?;
+    let runtime = start_runtime()?;
+    let handle = runtime.handle().clone();
+    // Whoever sees it listen may ask it to stop.
+    let signals = handle.block_on(async { Signals::listen() })?;
+    let mut server = Server::start_on(runtime, config)?;
     for address in server.addresses() {
         tracing::info!(%address, version = crate::cli::VERSION, "listening");
     }
-    let runtime = server.runtime.handle().clone();
-    runtime.block_on(server.attend())?;
+    handle.block_on(server.attend(signals))?;
     server.end();
     Ok(ExitCode::SUCCESS)
+}
+
+fn start_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).thread_name("tidings-runtime").enable_all().build()
+}
+
+/// What the server is told from outside.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
 }
 
 /// Raises the soft limit of descriptors to the hard one, and warns if it is too low for what the configuration allows. Returns how many
@@ -120,10 +144,13 @@ impl Server {
     /// # Errors
     /// What cannot be had: an address, a certificate, a thread.
     pub fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_on(start_runtime()?, config)
+    }
+
+    fn start_on(runtime: Runtime, config: Config) -> anyhow::Result<Self> {
         // It fails if somebody installed one already, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
-        let runtime = Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).thread_name("tidings-runtime").enable_all().build()?;
         let (sockets, addresses) = bind_all(&config)?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
         let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;
@@ -195,10 +222,8 @@ impl Server {
     }
 
     /// Handles signals until the server is to stop, and drains it.
-    async fn attend(&mut self) -> anyhow::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    async fn attend(&mut self, signals: Signals) -> anyhow::Result<()> {
+        let Signals { mut hangup, mut terminate, mut interrupt } = signals;
         let mut certificates = tokio::time::interval(CERTIFICATE_CHECK);
         let mut watchdog = Watchdog::new();
         notify(&[NotifyState::Ready]);
