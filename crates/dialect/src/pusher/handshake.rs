@@ -97,7 +97,7 @@ impl Hello {
             return Err(Reason::Draining);
         }
         let version = self.version(app.and_then(|app| app.default_protocol))?;
-        let app = app.ok_or(Reason::UnknownKey)?;
+        let app = app.filter(|app| app.dialects.pusher).ok_or(Reason::UnknownKey)?;
         if !app.enabled {
             return Err(Reason::AppDisabled);
         }
@@ -140,6 +140,7 @@ fn allows(origins: &[String], origin: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidings_hub::Dialects;
 
     /// P-2.1, P-2.2, P-2.9, P-20.1, P-20.7, P-20.13: what the libraries send is read, the rest ignored.
     #[test]
@@ -216,6 +217,7 @@ mod tests {
         assert_eq!(code(hello("protocol=x"), None, load), Err(4006));
         assert_eq!(code(hello("protocol=3"), None, load), Err(4007));
         assert_eq!(code(hello("protocol=7"), None, load), Err(4001));
+        assert_eq!(code(hello("protocol=7"), Some(&App { dialects: Dialects::default(), ..app.clone() }), load), Err(4001));
         assert_eq!(code(hello("protocol=7"), Some(&app), load), Err(4003));
         app.enabled = true;
         assert_eq!(code(hello("protocol=7"), Some(&app), load), Err(4000));

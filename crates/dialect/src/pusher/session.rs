@@ -189,7 +189,7 @@ impl Session {
         if !app.enabled {
             return self.close(Reason::AppDisabled, actions);
         }
-        let Some(key) = place(&app, self.key()) else {
+        let Some(key) = place(&app, self.key()).filter(|_| app.dialects.pusher) else {
             return self.close(Reason::KeyGone, actions);
         };
         if app.authorized_connections && !self.app.authorized_connections {

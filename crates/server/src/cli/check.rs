@@ -7,6 +7,7 @@ use rustix::process::{Resource, getrlimit};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use tidings_dialect::pushi::settings::ClientEvents;
 
 /// Check the configuration and print the values in effect, without secrets.
 ///
@@ -42,7 +43,28 @@ fn report(config: &Config, settings: &[Setting]) -> String {
         (None, None) => "no file was found; what the environment says".to_owned(),
         (None, Some(_)) => "no file was found, so an app is made for each run".to_owned(),
     };
-    format!("# Values in effect: {source}.\n\n{}", config::effective(settings))
+    format!("# Values in effect: {source}.\n{}\n{}", defaults_of_pushi(config), config::effective(settings))
+}
+
+/// What clients of Pushi may do depends on who else is spoken to on the same app, so it is told which holds.
+fn defaults_of_pushi(config: &Config) -> String {
+    let mut text = String::new();
+    for app in config.apps.iter().filter(|app| app.dialects.pushi) {
+        let settings = config.pushi_of(&app.id).session;
+        let shared = if app.dialects.pushi_alone() { "Pushi alone" } else { "Pushi and others" };
+        let events = match settings.client_events_of(app) {
+            ClientEvents::All => "all channels",
+            ClientEvents::Signed => "channels that need proof",
+            ClientEvents::Off => "no channel",
+        };
+        let signed = if settings.signed_members_of(app) { "must" } else { "need not" };
+        let _ = writeln!(
+            text,
+            "# The app {} is spoken to by {shared}: Pushi's clients publish on {events}, and who they say they are {signed} be signed.",
+            app.id
+        );
+    }
+    text
 }
 
 fn warnings(config: &Config, descriptors: Option<u64>) -> String {
@@ -69,9 +91,40 @@ mod tests {
             "{report}"
         );
         assert!(report.contains("\nevent_bytes = \"10 KiB\"\n"));
+        assert!(!report.contains("Pushi"), "nobody speaks it");
         let lines: Vec<_> = warnings.lines().collect();
         assert!(lines[0].starts_with("warning: ") && lines[0].contains("t.toml:4: apps[0].secret: is weak"), "{warnings}");
         assert!(lines[1].contains("may open 100 descriptors"), "{warnings}");
         assert!(!report.contains("n33dle") && !warnings.contains("n33dle"));
+    }
+
+    /// I-2.13, I-8.5: an app that others share has the safe defaults, unless somebody says otherwise.
+    #[test]
+    fn a_report_tells_what_clients_of_pushi_may_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.toml");
+        let app = |id: u32, more: &str| format!("[[apps]]\nid = \"{id}\"\nkey = \"{id:064}\"\nsecret = \"n33dle-n33dle\"\n{more}\n");
+        let mut text = "[[listeners]]\naddress = \"127.0.0.1:1\"\ndialects = [\"pusher\", \"pushi\"]\n".to_owned();
+        for (id, more) in [(1, ""), (2, "dialects = [\"pushi\"]"), (3, ""), (4, "dialects = [\"pusher\"]")] {
+            text += &app(id, more);
+        }
+        text += "[[pushi]]\napp = \"3\"\nclient_events = \"off\"\nrequire_signed_channel_data = false\n";
+        std::fs::write(&path, text).unwrap();
+        let (config, settings) = config::load_with_settings(Some(&path)).unwrap();
+        let report = report(&config, &settings);
+        let told: Vec<_> = report.lines().skip(1).take_while(|line| line.starts_with('#')).collect();
+        let says = |id, shared, events, signed| {
+            format!(
+                "# The app {id} is spoken to by {shared}: Pushi's clients publish on {events}, and who they say they are {signed} be signed."
+            )
+        };
+        assert_eq!(
+            told,
+            [
+                says(1, "Pushi and others", "channels that need proof", "must"),
+                says(2, "Pushi alone", "all channels", "need not"),
+                says(3, "Pushi and others", "no channel", "need not"),
+            ]
+        );
     }
 }

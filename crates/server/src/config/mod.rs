@@ -76,6 +76,15 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
+impl Config {
+    /// How Pushi's clients are spoken to on an app.
+    #[must_use]
+    pub fn pushi_of(&self, app: &AppId) -> Pushi {
+        let found = |of: Option<&AppId>| self.pushi.iter().find(|section| section.app.as_ref() == of);
+        found(Some(app)).or_else(|| found(None)).cloned().unwrap_or_default()
+    }
+}
+
 /// A configuration file as text.
 #[derive(Clone, Copy)]
 pub struct Document<'t> {

@@ -144,6 +144,9 @@ pub(crate) struct SettingsRow {
     pub(crate) apn_sandbox: bool,
     pub(crate) apn_key: Option<String>,
     pub(crate) apn_cer: Option<String>,
+    pub(crate) apn_key_id: Option<String>,
+    pub(crate) apn_team_id: Option<String>,
+    pub(crate) apn_topic: Option<String>,
     pub(crate) vapid_key: Option<String>,
     pub(crate) vapid_email: Option<String>,
     pub(crate) smtp_url: Option<String>,
@@ -166,6 +169,9 @@ pub(crate) struct SettingsPatch {
     pub(crate) apn_sandbox: Option<bool>,
     pub(crate) apn_key: Option<Option<String>>,
     pub(crate) apn_cer: Option<Option<String>>,
+    pub(crate) apn_key_id: Option<Option<String>>,
+    pub(crate) apn_team_id: Option<Option<String>>,
+    pub(crate) apn_topic: Option<Option<String>>,
     pub(crate) vapid_key: Option<Option<String>>,
     pub(crate) vapid_email: Option<Option<String>>,
     pub(crate) smtp_url: Option<Option<String>>,
@@ -179,7 +185,7 @@ impl fmt::Debug for SettingsPatch {
 
 impl SettingsPatch {
     /// Changes `row`.
-    pub(super) fn apply(&self, row: &mut SettingsRow, now: UnixTime) {
+    pub(crate) fn apply(&self, row: &mut SettingsRow, now: UnixTime) {
         fn set<T: Clone>(field: &mut T, change: &Option<T>) {
             if let Some(value) = change {
                 field.clone_from(value);
@@ -193,6 +199,9 @@ impl SettingsPatch {
         set(&mut row.apn_sandbox, &self.apn_sandbox);
         set(&mut row.apn_key, &self.apn_key);
         set(&mut row.apn_cer, &self.apn_cer);
+        set(&mut row.apn_key_id, &self.apn_key_id);
+        set(&mut row.apn_team_id, &self.apn_team_id);
+        set(&mut row.apn_topic, &self.apn_topic);
         set(&mut row.vapid_key, &self.vapid_key);
         set(&mut row.vapid_email, &self.vapid_email);
         set(&mut row.smtp_url, &self.smtp_url);

@@ -32,6 +32,7 @@ pub fn verify<'a>(
     now: UnixTime,
 ) -> Result<Verified<'a>, Refusal> {
     let parameters = Parameters::parse(request.query, Reading::Decoded)?;
+    let lookup = |key: &str| lookup(key).filter(|app| app.dialects.pusher);
     // The key is judged after the body's size, but the size that is allowed is the app's.
     let found = find_app(&request, &parameters, lookup);
     let body_bytes = found.as_ref().map_or_else(|_| Limits::default().body_bytes, |(app, _)| app.limits.body_bytes);

@@ -4,7 +4,7 @@ use super::*;
 use crate::action::{End, Join, SignIn, Subscription};
 use crate::auth;
 use std::collections::HashMap;
-use tidings_hub::{Cached, ChannelName, Joined, Key, Member, MemberList, Source, Watched};
+use tidings_hub::{Cached, ChannelName, Dialects, Joined, Key, Member, MemberList, Source, Watched};
 
 /// The channels a connection is on, with its member there.
 #[derive(Default)]
@@ -144,6 +144,7 @@ fn a_reload_holds_at_once() {
     for (reloaded, expected) in [
         (App { enabled: false, ..app() }, Some(4003)),
         (App { keys: vec![pair("other")], ..app() }, Some(4009)),
+        (App { dialects: Dialects { pushi: true, pusher: false }, ..app() }, Some(4009)),
         (App { keys: vec![pair("other"), pair("k")], ..app() }, None),
     ] {
         let mut session = session(app());

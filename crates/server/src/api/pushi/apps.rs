@@ -116,6 +116,9 @@ fn shown_settings(row: &SettingsRow) -> AppSettings {
     let texts = [
         (Setting::ApnKey, &row.apn_key),
         (Setting::ApnCertificate, &row.apn_cer),
+        (Setting::ApnKeyId, &row.apn_key_id),
+        (Setting::ApnTeamId, &row.apn_team_id),
+        (Setting::ApnTopic, &row.apn_topic),
         (Setting::VapidKey, &row.vapid_key),
         (Setting::VapidEmail, &row.vapid_email),
         (Setting::SmtpUrl, &row.smtp_url),
@@ -131,6 +134,9 @@ fn stored(name: Option<String>, settings: &AppSettings) -> SettingsPatch {
         apn_sandbox: Some(settings.apn_sandbox),
         apn_key: text(Setting::ApnKey),
         apn_cer: text(Setting::ApnCertificate),
+        apn_key_id: text(Setting::ApnKeyId),
+        apn_team_id: text(Setting::ApnTeamId),
+        apn_topic: text(Setting::ApnTopic),
         vapid_key: text(Setting::VapidKey),
         vapid_email: text(Setting::VapidEmail),
         smtp_url: text(Setting::SmtpUrl),
@@ -144,5 +150,22 @@ fn create_failed(error: &CreateError) -> Refusal {
         CreateError::IdentTaken => Refusal::value_duplicate("ident"),
         CreateError::KeyTaken => Refusal::value_duplicate("key"),
         CreateError::Store(error) => failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I-4.14: the store keeps every setting that an app may have, each in its place.
+    #[test]
+    fn every_setting_is_kept() {
+        let texts = Setting::ALL.iter().map(|setting| (*setting, setting.field().to_owned())).collect();
+        let settings = AppSettings { apn_sandbox: true, texts };
+        let mut row = SettingsRow::default();
+        stored(None, &settings).apply(&mut row, crate::clock::unix_time());
+        assert!(shown_settings(&row) == settings);
+        stored(None, &AppSettings::default()).apply(&mut row, crate::clock::unix_time());
+        assert!(shown_settings(&row) == AppSettings::default());
     }
 }

@@ -91,7 +91,8 @@ fn row(row: &Row) -> AppRow {
     }
 }
 
-const SETTINGS: &str = "SELECT name, description, meta, apn_sandbox, apn_key, apn_cer, vapid_key, vapid_email, smtp_url, created, modified
+const SETTINGS: &str = "SELECT name, description, meta, apn_sandbox, apn_key, apn_cer, apn_key_id, apn_team_id, apn_topic, vapid_key,
+        vapid_email, smtp_url, created, modified
     FROM app_settings WHERE ident = $1";
 
 fn settings(row: &Row) -> SettingsRow {
@@ -102,11 +103,14 @@ fn settings(row: &Row) -> SettingsRow {
         apn_sandbox: row.get(3),
         apn_key: row.get(4),
         apn_cer: row.get(5),
-        vapid_key: row.get(6),
-        vapid_email: row.get(7),
-        smtp_url: row.get(8),
-        created: time(row.get(9)),
-        modified: time(row.get(10)),
+        apn_key_id: row.get(6),
+        apn_team_id: row.get(7),
+        apn_topic: row.get(8),
+        vapid_key: row.get(9),
+        vapid_email: row.get(10),
+        smtp_url: row.get(11),
+        created: time(row.get(12)),
+        modified: time(row.get(13)),
     }
 }
 
@@ -135,7 +139,9 @@ async fn write_settings(client: &Client, ident: &AppId, patch: &SettingsPatch, n
     client.execute("DELETE FROM app_settings WHERE ident = $1", &[&ident.as_str()]).await?;
     client
         .execute(
-            "INSERT INTO app_settings VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            "INSERT INTO app_settings (ident, name, description, meta, apn_sandbox, apn_key, apn_cer, apn_key_id, apn_team_id, apn_topic,
+                vapid_key, vapid_email, smtp_url, created, modified)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             &[
                 &ident.as_str(),
                 &row.name,
@@ -144,6 +150,9 @@ async fn write_settings(client: &Client, ident: &AppId, patch: &SettingsPatch, n
                 &row.apn_sandbox,
                 &row.apn_key,
                 &row.apn_cer,
+                &row.apn_key_id,
+                &row.apn_team_id,
+                &row.apn_topic,
                 &row.vapid_key,
                 &row.vapid_email,
                 &row.smtp_url,

@@ -15,7 +15,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-const MIGRATIONS: [Migration; 1] = [Migration { version: 1, sql: include_str!("0001.sql") }];
+const MIGRATIONS: [Migration; 2] =
+    [Migration { version: 1, sql: include_str!("0001.sql") }, Migration { version: 2, sql: include_str!("0002.sql") }];
 /// One process at a time brings tables up to date.
 const MIGRATION_LOCK: &str = "8370011704";
 /// How long it may take to connect.

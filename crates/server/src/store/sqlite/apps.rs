@@ -111,7 +111,8 @@ fn with_keys(connection: &Connection, mut app: AppRow) -> rusqlite::Result<AppRo
 
 pub(super) fn settings(connection: &Connection, ident: &AppId) -> rusqlite::Result<Option<SettingsRow>> {
     let mut statement = connection.prepare_cached(
-        "SELECT name, description, meta, apn_sandbox, apn_key, apn_cer, vapid_key, vapid_email, smtp_url, created, modified
+        "SELECT name, description, meta, apn_sandbox, apn_key, apn_cer, apn_key_id, apn_team_id, apn_topic, vapid_key, vapid_email,
+                smtp_url, created, modified
          FROM app_settings WHERE ident = ?1",
     )?;
     let row = |row: &Row<'_>| {
@@ -122,11 +123,14 @@ pub(super) fn settings(connection: &Connection, ident: &AppId) -> rusqlite::Resu
             apn_sandbox: row.get(3)?,
             apn_key: row.get(4)?,
             apn_cer: row.get(5)?,
-            vapid_key: row.get(6)?,
-            vapid_email: row.get(7)?,
-            smtp_url: row.get(8)?,
-            created: time(row.get(9)?),
-            modified: time(row.get(10)?),
+            apn_key_id: row.get(6)?,
+            apn_team_id: row.get(7)?,
+            apn_topic: row.get(8)?,
+            vapid_key: row.get(9)?,
+            vapid_email: row.get(10)?,
+            smtp_url: row.get(11)?,
+            created: time(row.get(12)?),
+            modified: time(row.get(13)?),
         })
     };
     statement.query_row([ident.as_str()], row).optional()
@@ -153,8 +157,11 @@ pub(super) fn put_settings(
 fn write_settings(connection: &Connection, ident: &AppId, patch: &SettingsPatch, now: UnixTime) -> rusqlite::Result<SettingsRow> {
     let mut row = settings(connection, ident)?.unwrap_or(SettingsRow { created: now, ..SettingsRow::default() });
     patch.apply(&mut row, now);
-    let mut statement =
-        connection.prepare_cached("INSERT OR REPLACE INTO app_settings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO app_settings (ident, name, description, meta, apn_sandbox, apn_key, apn_cer, apn_key_id, apn_team_id,
+            apn_topic, vapid_key, vapid_email, smtp_url, created, modified)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    )?;
     statement.execute((
         ident.as_str(),
         &row.name,
@@ -163,6 +170,9 @@ fn write_settings(connection: &Connection, ident: &AppId, patch: &SettingsPatch,
         row.apn_sandbox,
         &row.apn_key,
         &row.apn_cer,
+        &row.apn_key_id,
+        &row.apn_team_id,
+        &row.apn_topic,
         &row.vapid_key,
         &row.vapid_email,
         &row.smtp_url,

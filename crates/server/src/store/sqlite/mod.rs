@@ -26,7 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-const MIGRATIONS: [Migration; 1] = [Migration { version: 1, sql: include_str!("0001.sql") }];
+const MIGRATIONS: [Migration; 2] =
+    [Migration { version: 1, sql: include_str!("0001.sql") }, Migration { version: 2, sql: include_str!("0002.sql") }];
 /// How long one process waits for another that writes.
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps ready.

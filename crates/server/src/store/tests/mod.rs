@@ -40,6 +40,7 @@ macro_rules! lasting_contract {
         every_contract! { $kind,
             trouble::a_restart_keeps_all,
             trouble::two_stores_see_each_other,
+            trouble::the_past_is_brought_up_to_date,
             trouble::the_future_is_refused,
             trouble::many_may_open_at_once,
             trouble::a_full_store_refuses_and_recovers,

@@ -118,6 +118,23 @@ pub(super) async fn two_stores_see_each_other(bench: Bench) {
     store(&two, trigger(&["news"], "alone")).await.unwrap();
 }
 
+/// A store of an earlier release has all it had, and room for what is new.
+pub(super) async fn the_past_is_brought_up_to_date(bench: Bench) {
+    let db = bench.open();
+    let patch = SettingsPatch { smtp_url: Some(Some("smtp://x".to_owned())), ..SettingsPatch::default() };
+    db.put_settings(&app(), patch, now()).await.unwrap();
+    for column in ["apn_key_id", "apn_team_id", "apn_topic"] {
+        db.execute(&format!("ALTER TABLE app_settings DROP COLUMN {column}")).await.unwrap();
+    }
+    db.execute("DELETE FROM schema_version WHERE version = 2").await.unwrap();
+    close(&db).await;
+    let db = bench.open();
+    let patch = SettingsPatch { apn_topic: Some(Some("app.example".to_owned())), ..SettingsPatch::default() };
+    db.put_settings(&app(), patch, now()).await.unwrap();
+    let row = db.app_settings(&app()).await.unwrap().unwrap();
+    assert_eq!((row.apn_topic.as_deref(), row.smtp_url.as_deref()), (Some("app.example"), Some("smtp://x")));
+}
+
 pub(super) async fn the_future_is_refused(bench: Bench) {
     let db = bench.open();
     db.execute("INSERT INTO schema_version VALUES (99)").await.unwrap();

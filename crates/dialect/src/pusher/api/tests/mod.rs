@@ -7,7 +7,7 @@ mod requests;
 
 use super::{Call, Info, Refusal, Request, receive, sign};
 use std::sync::Arc;
-use tidings_hub::{App, Key, Publish, UnixTime};
+use tidings_hub::{App, Dialects, Key, Publish, UnixTime};
 
 const NOW: UnixTime = UnixTime::from_millis(1_700_000_000_000);
 

@@ -195,7 +195,8 @@ fn the_first_failing_check_decides() {
     known.limits.body_bytes = 64;
     known.enabled = false;
     let disabled = Arc::new(known.clone());
-    let enabled = Arc::new(App { enabled: true, ..known });
+    let enabled = Arc::new(App { enabled: true, ..known.clone() });
+    let silent = Arc::new(App { dialects: Dialects::default(), ..known });
     let big = [b'x'; 65];
     let old = UnixTime::from_millis(1_000_000);
     let unsigned = "auth_key=tidings-key&auth_version=1.0&auth_timestamp=1700000000";
@@ -209,6 +210,7 @@ fn the_first_failing_check_decides() {
         ("2", &disabled, old, "POST", "/apps/1/events", "auth_key=tidings-key", &big, 413, "64"),
         ("3", &disabled, old, "POST", "/apps/1/events", "", BODY, 401, "auth_key is missing"),
         ("3", &disabled, old, "POST", "/apps/1/events", "auth_key=nobody", BODY, 401, "auth_key is unknown"),
+        ("3", &silent, old, "POST", "/apps/1/events", "auth_key=tidings-key", BODY, 401, "auth_key is unknown"),
         ("4", &disabled, old, "POST", "/apps/1/events", "auth_key=tidings-key", BODY, 401, "auth_version is missing"),
         ("4", &disabled, old, "POST", "/apps/1/events", "auth_key=tidings-key&auth_version=2", BODY, 401, "auth_version must"),
         ("5", &disabled, old, "POST", "/apps/1/events", "auth_key=tidings-key&auth_version=1.0", BODY, 401, "auth_timestamp is missing"),
