@@ -7,6 +7,7 @@ use crate::http::response::Answer;
 use crate::node::Node;
 use crate::shard::ShardHandle;
 use crate::shard::stats::Stats;
+use crate::store::Tally;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -228,6 +229,28 @@ fn metrics() -> Vec<Metric> {
         ),
         metric(
             Gauge,
+            "store_jobs",
+            None,
+            Maybe(|at| store(at, |tally| tally.waiting)),
+            "What waits for a commit of the store; publishers wait from `store.queue` on.",
+        ),
+        metric(Counter, "store_events", None, Maybe(|at| store(at, |tally| tally.events)), "Events that the store has committed."),
+        metric(
+            Counter,
+            "store_commits",
+            None,
+            Maybe(|at| store(at, |tally| tally.groups)),
+            "Commits of the store; each takes along all that waited.",
+        ),
+        metric(
+            Counter,
+            "store_failures",
+            None,
+            Maybe(|at| store(at, |tally| tally.failures)),
+            "What was to be stored and is not. The log says why.",
+        ),
+        metric(
+            Gauge,
             "process_start_time",
             seconds(),
             One(|at| at.node.started.as_millis() / 1000),
@@ -243,6 +266,11 @@ fn metrics() -> Vec<Metric> {
         ),
         metric(Info, "build", None, Text("version", VERSION), "The version and commit that run."),
     ]
+}
+
+/// Nothing if there is no store.
+fn store(at: &Moment, count: fn(Tally) -> u64) -> Option<u64> {
+    at.node.store().map(|store| count(store.tally()))
 }
 
 fn app_connections(at: &Moment) -> Vec<(String, u64)> {

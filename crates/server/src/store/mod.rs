@@ -15,7 +15,7 @@ mod tests;
 mod url;
 
 pub(crate) use error::{CreateError, StoreError};
-pub(crate) use queue::Done;
+pub(crate) use queue::{Done, Tally};
 pub(crate) use retention::Retention;
 pub(crate) use row::{
     Aliases, AppRow, Counts, EventRow, Family, NewApp, NewEvent, Registration, RegistrationRow, SessionRow, SettingsPatch, SettingsRow,
@@ -107,6 +107,11 @@ impl Store {
     /// Whether another job may be queued: fewer than `queue_max` are unsettled.
     pub(crate) fn has_room(&self) -> bool {
         self.queue().len() < self.inner.queue_max
+    }
+
+    /// What it has done so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.queue().tally()
     }
 
     /// Waits until everything queued before this call is committed or has failed, so that a query finds it.

@@ -29,6 +29,13 @@ impl Job {
         matches!(self, Self::Append(trigger, _) if trigger.events.is_empty())
     }
 
+    fn events(&self) -> u64 {
+        match self {
+            Self::Append(trigger, _) => trigger.events.len() as u64,
+            Self::Change(_) => 0,
+        }
+    }
+
     /// Tells whoever waits for it. What only keeps its place cannot fail.
     pub(super) fn settle(self, result: Result<(), StoreError>) {
         let result = if self.is_barrier() { Ok(()) } else { result };
@@ -50,6 +57,22 @@ pub(super) struct Queue {
     unsettled: AtomicUsize,
     /// When a failure was logged last, in seconds of the calendar.
     complained: AtomicU64,
+    events: AtomicU64,
+    failures: AtomicU64,
+    groups: AtomicU64,
+}
+
+/// What a store has done since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Events committed.
+    pub(crate) events: u64,
+    /// Jobs of whatever kind that were not.
+    pub(crate) failures: u64,
+    /// Groups of jobs, each of one commit.
+    pub(crate) groups: u64,
+    /// Jobs that wait for their commit now.
+    pub(crate) waiting: u64,
 }
 
 #[derive(Default)]
@@ -62,7 +85,18 @@ struct Waiting {
 
 impl Queue {
     pub(super) fn new() -> Self {
-        Self { waiting: Mutex::default(), unsettled: AtomicUsize::new(0), complained: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        let (complained, events, failures, groups) = (zero(), zero(), zero(), zero());
+        Self { waiting: Mutex::default(), unsettled: AtomicUsize::new(0), complained, events, failures, groups }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            events: self.events.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            groups: self.groups.load(Ordering::Relaxed),
+            waiting: self.len() as u64,
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -124,11 +158,16 @@ impl Queue {
 
     /// Settles a group, in its order.
     pub(super) fn settle(&self, jobs: impl IntoIterator<Item = (Job, Result<(), StoreError>)>) {
+        self.groups.fetch_add(1, Ordering::Relaxed);
         for (job, result) in jobs {
             self.unsettled.fetch_sub(1, Ordering::Relaxed);
-            if let Err(error) = &result {
-                self.complain(error);
-            }
+            match &result {
+                Ok(()) => self.events.fetch_add(job.events(), Ordering::Relaxed),
+                Err(error) => {
+                    self.complain(error);
+                    self.failures.fetch_add(1, Ordering::Relaxed)
+                }
+            };
             job.settle(result);
         }
     }

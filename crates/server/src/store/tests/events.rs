@@ -84,6 +84,7 @@ fn bad(channel: &str) -> NewEvent {
 pub(super) async fn a_bad_job_fails_alone(bench: Bench) {
     let db = bench.open();
     refuse_bad(&db).await;
+    let before = db.tally().failures;
     let (sender, dones) = channel();
     for number in 0..50 {
         let sender = sender.clone();
@@ -101,6 +102,9 @@ pub(super) async fn a_bad_job_fails_alone(bench: Bench) {
         }
     }
     assert_eq!(db.channel_events(&app(), Some("news"), 0, 99).await.unwrap().len(), 45);
+    let tally = db.tally();
+    assert_eq!((tally.events, tally.failures - before, tally.waiting), (45, 5, 0));
+    assert!(tally.groups > 0);
 }
 
 /// I-3.4: a storage failure delivers nothing, so nothing of the publish may be there.
