@@ -39,6 +39,7 @@ No configuration file was found ({files}), so here is an app for this run:
         "\
 To keep an app, write it into tidings.toml; this lists every setting:
   {program} check --reference
+To take the place of a Pushi server, with the settings of its environment: {program} pushi
 What follows is the log. Ctrl-C stops the server in peace, a second one at once.
 
 "
