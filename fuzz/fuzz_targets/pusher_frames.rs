@@ -15,12 +15,24 @@ use tidings_hub::{App, Cached, ChannelName, Joined, Member, MemberList, SocketId
 const SOCKET_ID: &str = "123.456";
 
 #[derive(Default)]
-struct On(HashMap<ChannelName, Option<Member>>);
+struct On(HashMap<ChannelName, Option<Arc<Member>>>);
 
 impl Subscriptions for On {
     fn find(&self, channel: &str) -> Option<Subscription<'_>> {
         let (channel, member) = self.0.get_key_value(channel)?;
-        Some(Subscription { channel, user_id: member.as_ref().map(|member| &member.user_id) })
+        Some(Subscription { channel, member: member.as_ref() })
+    }
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn members(&self, channel: &str) -> Arc<MemberList> {
+        Arc::new(MemberList::new(self.0.get(channel).cloned().flatten().into_iter().collect()))
+    }
+
+    fn is_pair(&self, _presence: &str, _one: &str, _other: &str) -> bool {
+        false
     }
 }
 
@@ -68,7 +80,7 @@ fn give(session: &mut Session, on: &mut On, input: Input<'_>, now: Time) {
                 assert_eq!(session.user_id(), Some(&sign_in.user_id));
                 give(session, on, Input::SignedIn(Watched { online: sign_in.watchlist, offline: Vec::new() }), now);
             }
-            Action::Ping | Action::Authorized | Action::Close(_) => panic!("no text asks for {action:?}"),
+            _ => panic!("no text asks for {action:?}"),
         }
     }
 }
