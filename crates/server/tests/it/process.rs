@@ -49,7 +49,13 @@ impl Process {
     pub fn by(mut command: Command, directory: &Path, config: &str) -> Self {
         let file = directory.join("tidings.toml");
         std::fs::write(&file, config).unwrap();
-        let mut child = command.arg("--config").arg(file).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        command.arg("--config").arg(file);
+        Self::of(command)
+    }
+
+    /// The same by a command that says everything.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (tell, addresses) = mpsc::channel();
         let log = Arc::<Mutex<String>>::default();
         let (stderr, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));

@@ -1,0 +1,255 @@
+//! Commands beside a server that runs: what `tidings apps` changes is noticed, what `tidings backup` copies is whole, and `tidings pushi` takes
+//! Pushi's place.
+
+use crate::client::{Client, Frame, handshake};
+use crate::process::{Process, config, request};
+use crate::scene::eventually;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+const TIDINGS: &str = env!("CARGO_BIN_EXE_tidings");
+
+/// A directory with a store and a server on it.
+struct Place {
+    directory: TempDir,
+    process: Process,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let process = Process::start(directory.path(), &config("sqlite:tidings.db", ""));
+        Self { directory, process }
+    }
+
+    /// Runs a command on the configuration of the server.
+    fn run(&self, arguments: &[&str]) -> Output {
+        run(self.directory.path(), arguments)
+    }
+
+    /// The same; it must do what it is told, and prints this.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same; it must fail, and complains like this.
+    fn complains(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// One app, as a command prints it.
+    fn app(&self, arguments: &[&str]) -> App {
+        let text = self.says(&[&["apps"], arguments, &["--json", "--secrets"]].concat());
+        App(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
+    }
+
+    /// A session that came in by `key`, once the server knows it.
+    fn client(&self, key: &str) -> Client {
+        eventually("a server that knows the key", || enter(&self.process, key))
+    }
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(TIDINGS).args(arguments).current_dir(directory).stdin(Stdio::null()).output().unwrap()
+}
+
+fn enter(process: &Process, key: &str) -> Option<Client> {
+    let mut client = process.peer();
+    assert_eq!(client.ask(handshake(&format!("/{key}"), "")).status, 101);
+    let (event, ..) = client.event();
+    (event == "pusher:connection_established").then_some(client)
+}
+
+/// An app as `--json` shows it.
+struct App(Value);
+
+impl App {
+    fn id(&self) -> &str {
+        self.0["id"].as_str().unwrap()
+    }
+
+    fn key(&self, place: usize) -> &str {
+        self.0["keys"][place]["key"].as_str().unwrap()
+    }
+
+    fn secret(&self) -> &str {
+        self.0["keys"][0]["secret"].as_str().unwrap()
+    }
+
+    fn keys(&self) -> usize {
+        self.0["keys"].as_array().unwrap().len()
+    }
+}
+
+fn closes(client: &mut Client) -> u16 {
+    loop {
+        if let Frame::Close(code, _) = client.frame() {
+            return code;
+        }
+    }
+}
+
+/// I-4.11, I-0.4: apps come, change and go beside a server that runs, and it notices.
+#[test]
+fn a_server_notices_what_becomes_of_apps() {
+    let place = Place::new();
+    let made = place.app(&["create", "shop"]);
+    for text in [made.id(), made.key(0), made.secret()] {
+        assert!(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
+    }
+    let mut client = place.client(made.key(0));
+    client.subscribe("news");
+
+    let rotated = place.app(&["rotate", made.id(), "--keep-old"]);
+    assert_eq!((rotated.keys(), rotated.key(1)), (2, made.key(0)), "the new one first");
+    let mut newcomer = place.client(rotated.key(0));
+    assert!(enter(&place.process, made.key(0)).is_some(), "the old key stands");
+    let left = place.app(&["remove-key", made.id(), made.key(0)]);
+    assert_eq!((left.keys(), left.key(0)), (1, rotated.key(0)));
+    assert_eq!(closes(&mut client), 4001, "it came in by the key that is gone");
+
+    assert_eq!(place.app(&["disable", made.id()]).0["enabled"], false);
+    assert_eq!(closes(&mut newcomer), 4001);
+    assert!(enter(&place.process, rotated.key(0)).is_none());
+    assert_eq!(place.app(&["enable", made.id()]).0["enabled"], true);
+    let mut client = place.client(rotated.key(0));
+    let again = place.app(&["rotate", made.id()]);
+    assert_eq!(again.keys(), 1);
+    assert_eq!(closes(&mut client), 4001);
+    place.client(again.key(0));
+    place.process.stop();
+}
+
+/// Secrets are shown when they are made and when somebody asks; what cannot be done is said in a sentence.
+#[test]
+fn apps_are_shown_and_mistakes_are_told() {
+    let place = Place::new();
+    let made = place.app(&["create", "shop"]);
+    let shown = place.says(&["apps", "show", made.id()]);
+    assert!(shown.starts_with("shop, in the store\n") && shown.contains(made.key(0)) && !shown.contains(made.secret()), "{shown}");
+    assert!(place.says(&["apps", "show", made.id(), "--secrets"]).contains(made.secret()));
+    place.says(&["apps", "disable", made.id()]);
+    let listed = place.says(&["apps", "list"]);
+    assert!(listed.contains("shop (disabled), in the store") && listed.contains(", in the configuration"), "{listed}");
+    assert!(!listed.contains(made.secret()) && !listed.contains(crate::process::SECRET), "{listed}");
+    let lines = place.says(&["apps", "list", "--json"]);
+    let names: Vec<Value> = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["name"].clone()).collect();
+    assert_eq!(names, [json!("shop"), json!(crate::process::APP)]);
+    for (arguments, says) in [
+        (&["create", "shop"][..], "choose another"),
+        (&["create", crate::process::APP], "the configuration has an app of the name"),
+        (&["create", " "], "an app needs a name"),
+        (&["show", "nobody"], "the store has no app nobody; `tidings apps list` shows what there is"),
+        (&["disable", crate::process::APP], "change it there"),
+        (&["rotate", "nobody"], "the store has no app nobody"),
+        (&["remove-key", made.id(), "none"], "has no such key"),
+        (&["remove-key", made.id(), made.key(0)], "it is the only key"),
+        (&["list", "--store", "memory:"], "name another with --store"),
+        (&["list", "--store", "mysql://x"], "the store is one of"),
+    ] {
+        let complaint = place.complains(&[&["apps"], arguments].concat());
+        assert!(complaint.contains(says), "{arguments:?}: {complaint}");
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = run(empty.path(), &["apps", "list", "--store", "sqlite:new.db"]);
+    assert_eq!(String::from_utf8(nothing.stdout).unwrap(), "There is no app yet; make one with `tidings apps create NAME`.\n");
+    place.process.stop();
+}
+
+/// A copy that is made while somebody publishes has all that was acknowledged before, in order, and serves.
+#[test]
+fn a_backup_is_whole() {
+    const BEFORE: usize = 500;
+    let place = Place::new();
+    let token = place.process.login();
+    let mut peer = place.process.peer();
+    let mut publish = |number: usize| {
+        let body = json!({ "channel": "news", "data": number.to_string() }).to_string();
+        assert_eq!(peer.ask(request("POST", &format!("/events?sid={token}"), &body)).status, 200);
+    };
+    (0..BEFORE).for_each(&mut publish);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let copied = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = BEFORE;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                publish(number);
+                number += 1;
+            }
+        });
+        let said = place.run(&["backup", "copy.db"]);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        said
+    });
+    assert!(copied.status.success(), "{copied:?}");
+    let said = String::from_utf8(copied.stdout).unwrap();
+    assert!(said.contains(" is copied to copy.db: ") && said.ends_with(" bytes\n"), "{said}");
+    for (arguments, says) in [
+        (&["backup", "copy.db"][..], "exists"),
+        (&["backup", "none/copy.db"], "cannot copy"),
+        (&["backup", "other.db", "--store", "postgres://127.0.0.1/x"], "pg_dump"),
+        (&["backup", "other.db", "--store", "sqlite:none.db"], "cannot copy"),
+    ] {
+        let complaint = place.complains(arguments);
+        assert!(complaint.contains(says), "{arguments:?}: {complaint}");
+    }
+    let another = tempfile::tempdir().unwrap();
+    std::fs::copy(place.directory.path().join("copy.db"), another.path().join("tidings.db")).unwrap();
+    let process = Process::start(another.path(), &config("sqlite:tidings.db", ""));
+    let found = process.history(&token, Some("news"));
+    assert!(found.len() >= BEFORE, "{}", found.len());
+    assert!(found.iter().enumerate().all(|(number, event)| event.data == number.to_string()));
+    process.stop();
+    place.process.stop();
+}
+
+/// I-6: with nothing but the environment of Pushi a server speaks both of its protocols, at one address or two.
+#[test]
+fn a_server_takes_pushis_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(TIDINGS);
+    command.args(["pushi", "--open-apps"]).current_dir(directory.path());
+    // The same address twice is one for both.
+    for (name, value) in [("APP_PORT", "0"), ("SERVER_HOST", "127.0.0.1"), ("SERVER_PORT", "0"), ("TIDINGS__LOG__FORMAT", "json")] {
+        command.env(name, value);
+    }
+    let process = Process::of(command);
+    let app = process.json("POST", "/apps", r#"{"name":"shop"}"#);
+    let text = |name: &str| app[name].as_str().unwrap();
+    let login = format!("/login?app_id={}&app_key={}&app_secret={}", text("ident"), text("key"), text("secret"));
+    let token = process.json("GET", &login, "")["token"].as_str().unwrap().to_owned();
+    let mut client = eventually("a server that knows its app", || enter(&process, text("key")));
+    client.subscribe("news");
+    process.json("POST", &format!("/events?sid={token}"), r#"{"channel":"news","event":"shipped","data":"1"}"#);
+    assert_eq!(client.data_of("shipped"), "1");
+    drop(client);
+    process.stop();
+    assert!(directory.path().join("tidings.db").exists());
+}
+
+/// I-6: what stands wrong in the environment is told by the variable's name, and what it amounts to can be seen.
+#[test]
+fn the_environment_of_pushi_can_be_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let with = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(TIDINGS);
+        command.args(["pushi", "--print-config"]).current_dir(directory.path()).stdin(Stdio::null());
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    let printed = String::from_utf8(with(&[("APP_HOST", "0.0.0.0"), ("MONGO_URL", "mongodb://x")]).stdout).unwrap();
+    for part in ["address = \"0.0.0.0:8080\"", "address = \"127.0.0.1:9090\"", "# MONGO_URL is not used"] {
+        assert!(printed.contains(part), "{printed}");
+    }
+    std::fs::write(directory.path().join("tidings.toml"), &printed).unwrap();
+    assert!(run(directory.path(), &["check"]).status.success(), "what is printed can be kept");
+    let wrong = with(&[("APP_PORT", "http"), ("SERVER_SSL", "yes")]);
+    let complaint = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(complaint.contains("APP_PORT: \"http\" is no port") && complaint.contains("SERVER_SSL: \"yes\""), "{complaint}");
+}
