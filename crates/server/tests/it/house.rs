@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("http", &["api", "config", "connection", "listener", "metrics", "node", "page", "shard", "transport"]),
     ("api", &["chance", "clock", "config", "http", "listener", "metrics", "node", "shard", "store"]),
     ("page", &["config", "http", "listener", "node"]),
-    ("metrics", &["cli", "deliver", "http", "node", "shard"]),
+    ("metrics", &["cli", "deliver", "http", "node", "shard", "store"]),
     ("log", &["api", "config"]),
     // For benchmarks only.
     ("world", EVERY_ROOM),

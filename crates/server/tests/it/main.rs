@@ -4,6 +4,7 @@
 mod churn;
 #[cfg(test)]
 pub mod client;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod compression;
