@@ -1,19 +1,30 @@
-//! Plays the dialogues under `tests/transcripts/pusher`; their format is told in the README beside them.
+//! Plays the dialogues under `tests/transcripts`; their format is told in the README there.
 
-use crate::world::{Seen, World};
+mod dialect;
+mod notation;
+mod setting;
+
+use crate::world::{Mood, Refusal, Said, Seen, World};
+use dialect::{Dialect, SECRET};
+use notation::{duration, matches};
 use serde_json::Value;
 use std::path::Path;
-use std::time::Duration;
-use tidings_dialect::action::{End, Input};
+use tidings_dialect::action::End;
 use tidings_dialect::auth;
-use tidings_hub::{App, Key};
-
-const KEY: &str = "tidings-key";
-const SECRET: &str = "tidings-secret";
 
 #[test]
-fn transcripts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transcripts/pusher");
+fn pusher() {
+    play(Dialect::Pusher);
+}
+
+#[test]
+fn pushi() {
+    play(Dialect::Pushi);
+}
+
+/// Plays all dialogues of the dialect's folder.
+fn play(dialect: Dialect) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/transcripts").join(dialect.folder());
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     files.sort();
@@ -21,7 +32,7 @@ fn transcripts() {
     for path in files {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        let mut player = Player::new();
+        let mut player = Player::new(dialect);
         for (at, line) in text.lines().enumerate() {
             if let Err(problem) = player.line(line) {
                 panic!("{name}:{}: {problem}\n  {line}", at + 1);
@@ -35,30 +46,34 @@ fn transcripts() {
 
 /// One dialogue.
 struct Player {
+    dialect: Dialect,
     world: World,
     /// Whether its first line, which names the rules, has been seen.
     titled: bool,
 }
 
 impl Player {
-    fn new() -> Self {
-        Self { world: World::new(App::new("app", KEY, SECRET)), titled: false }
+    fn new(dialect: Dialect) -> Self {
+        Self { dialect, world: World::new(dialect.app()), titled: false }
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
         let (token, rest) = line.split_once(' ').unwrap_or((line, ""));
         if !self.titled && !token.is_empty() {
-            self.titled = token == "#" && rest.contains("P-");
+            self.titled = token == "#" && rest.contains(self.dialect.rules());
             return if self.titled { Ok(()) } else { Err("a dialogue opens with the rules it shows".to_owned()) };
         }
         match token {
             "" | "#" => Ok(()),
             "---" => {
                 self.finish()?;
-                *self = Self::new();
+                *self = Self::new(self.dialect);
                 Ok(())
             }
-            "@" => self.setting(rest),
+            "@" => {
+                self.all_seen()?;
+                setting::change(&mut self.world, rest)
+            }
             "~" => {
                 self.all_seen()?;
                 self.world.pass(duration(rest)?);
@@ -91,42 +106,18 @@ impl Player {
         }
     }
 
-    fn setting(&mut self, rest: &str) -> Result<(), String> {
-        self.all_seen()?;
-        let (name, value) = rest.split_once(" = ").ok_or("a setting is `name = value`")?;
-        let app = &mut self.world.app;
-        let number = || value.parse::<u32>().map_err(|error| error.to_string());
-        let switch = match name {
-            "enabled" => Some(&mut app.enabled),
-            "client_events" => Some(&mut app.client_events),
-            "subscription_count_events" => Some(&mut app.subscription_count_events),
-            "watchlist_events" => Some(&mut app.watchlist_events),
-            "authorized_connections" => Some(&mut app.authorized_connections),
-            "subscription_error_event" => Some(&mut app.subscription_error_event),
-            _ => None,
-        };
-        match (name, switch) {
-            (_, Some(switch)) => *switch = value == "true",
-            ("keys", _) => app.keys = value.split(' ').map(|key| Key { key: key.to_owned(), secret: SECRET.to_owned() }).collect(),
-            ("activity_timeout", _) => app.activity_timeout = duration(value)?,
-            ("default_protocol", _) => app.default_protocol = Some(number()? as u8),
-            ("channel_name_max", _) => app.channel_name_max = number()? as usize,
-            ("limits.connections", _) => app.limits.connections = Some(number()?),
-            ("limits.presence_members", _) => app.limits.presence_members = number()?,
-            ("limits.watchlist", _) => app.limits.watchlist = number()? as usize,
-            ("limits.event_bytes", _) => app.limits.event_bytes = number()? as usize,
-            ("limits.event_name_chars", _) => app.limits.event_name_chars = number()? as usize,
-            _ => return Err(format!("unknown setting {name}")),
-        }
-        self.world.reload();
-        Ok(())
-    }
-
     /// What the server does of itself.
     fn server(&mut self, rest: &str) -> Result<(), String> {
         self.all_seen()?;
         match *rest.splitn(4, ' ').collect::<Vec<_>>() {
             ["publish", channel, name, data] => self.world.publish_as_server(channel, name, data),
+            ["store", channel, name, data] => self.world.store_as_server(channel, name, data)?,
+            ["follow", user_id, channel] => self.world.follow(user_id, channel, true),
+            ["unfollow", user_id, channel] => self.world.follow(user_id, channel, false),
+            ["the", "store", "is", "prompt"] => self.world.store.mood = Mood::Prompt,
+            ["the", "store", "is", "slow"] => self.world.store.mood = Mood::Slow,
+            ["the", "store", "is", "away"] => self.world.store.mood = Mood::Away,
+            ["the", "store", "answers"] => self.world.answer_one()?,
             ["terminate", user_id] => self.world.terminate(user_id),
             ["end", "draining"] => self.world.end(End::Draining),
             ["end", "disabled"] => self.world.end(End::AppDisabled),
@@ -137,28 +128,33 @@ impl Player {
         Ok(())
     }
 
-    fn open(&mut self, name: &str, url: &str) -> Result<(), String> {
+    fn open(&mut self, name: &str, line: &str) -> Result<(), String> {
         self.all_seen()?;
         if self.world.place(name).is_some() {
             return Err(format!("{name} is open already"));
         }
+        let line = line.replace("{key}", &self.world.app.keys[0].key);
+        let mut words = line.split(' ');
+        let url = words.next().unwrap_or_default();
         // A refusal stands in the line itself: `? /app/… 4001`.
-        let Some((url, code)) = url.rsplit_once(' ') else {
-            return self.world.open(name, url).map(drop).map_err(|seen| format!("refused: {seen:?}"));
-        };
-        let frame = format!(r#"{{"event":"pusher:error","data":{{"code":{code},"message":"#);
-        match self.world.open(name, url).as_ref().map_err(Vec::as_slice) {
-            Err([Seen::Text(text), Seen::Closed(closed)]) if closed.to_string() == code && text.starts_with(&frame) => Ok(()),
-            other => Err(format!("{other:?}")),
+        let refusal: Vec<&str> = words.collect();
+        match (self.world.open(name, url), &refusal[..]) {
+            (Ok(_), []) | (Err(Refusal::Nowhere), ["nowhere"]) => Ok(()),
+            (Err(Refusal::Told { frame, close }), codes @ [.., closed]) if close.to_string() == *closed => {
+                let seen: Value = serde_json::from_slice(&frame).map_err(|error| error.to_string())?;
+                let wanted = self.dialect.refusal(codes[0]);
+                if matches(&wanted, &seen) { Ok(()) } else { Err(format!("{name} has seen {seen}")) }
+            }
+            (opened, _) => Err(format!("{opened:?}")),
         }
     }
 
-    /// Opens the connection as pusher-js does, unless it is open.
+    /// Opens the connection as the dialect's JavaScript client does, unless it is open.
     fn connection(&mut self, name: &str) -> Result<usize, String> {
         if let Some(at) = self.world.place(name) {
             return Ok(at);
         }
-        let at = self.world.open(name, &format!("/app/{KEY}?protocol=7&client=js")).map_err(|seen| format!("refused: {seen:?}"))?;
+        let at = self.world.open(name, self.dialect.url()).map_err(|refusal| format!("refused: {refusal:?}"))?;
         match self.world.connection(at).seen.pop_front() {
             Some(Seen::Text(frame)) if frame.contains("connection_established") => Ok(at),
             other => Err(format!("not established: {other:?}")),
@@ -168,17 +164,20 @@ impl Player {
     fn client(&mut self, name: &str, says: &str) -> Result<(), String> {
         self.all_seen()?;
         let at = self.connection(name)?;
-        match says {
-            "ping" => self.world.feed(at, Input::Ping),
-            "pong" => self.world.feed(at, Input::Pong(b"")),
-            "binary" => self.world.feed(at, Input::Binary(b"")),
-            "open" => {}
-            "gone" => self.world.close(at),
-            _ => {
-                let message = self.signed(at, says)?;
-                self.world.feed(at, Input::Text(&message));
+        let said = match says {
+            "open" => return Ok(()),
+            "gone" => {
+                self.world.gone(at);
+                return Ok(());
             }
-        }
+            "ping" => Said::Ping,
+            "pong" => Said::Pong,
+            _ => match says.strip_prefix("binary") {
+                Some(message) => Said::Binary(self.signed(at, message.trim_start())?),
+                None => Said::Text(self.signed(at, says)?),
+            },
+        };
+        self.world.say(at, said);
         Ok(())
     }
 
@@ -203,10 +202,10 @@ impl Player {
 
     fn expect(&mut self, name: &str, expected: &str) -> Result<(), String> {
         let at = self.world.place(name).ok_or("not open")?;
-        let expected = expected.replace("{socket_id}", &self.world.socket_id(at));
+        let expected = self.told(at, expected)?;
         match self.world.connection(at).seen.pop_front() {
-            Some(Seen::Ping) if expected == "ping" => Ok(()),
-            Some(Seen::Text(text)) if expected != "ping" => {
+            Some(Seen::Ping(payload)) if expected.strip_prefix("ping").is_some_and(|rest| rest.trim_start() == payload) => Ok(()),
+            Some(Seen::Text(text)) if !expected.starts_with("ping") => {
                 let wanted: Value = serde_json::from_str(&expected).map_err(|error| error.to_string())?;
                 let seen: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
                 if matches(&wanted, &seen) { Ok(()) } else { Err(format!("{name} has seen {text}")) }
@@ -215,35 +214,18 @@ impl Player {
         }
     }
 
+    /// Puts the socket id and what the store has in their places.
+    fn told(&self, at: usize, expected: &str) -> Result<String, String> {
+        let told = expected.replace("{socket_id}", &self.world.socket_id(at));
+        let told = notation::fill(&told, "{mid:", |number| Ok(self.world.store.mid(number)))?;
+        notation::fill(&told, "{event:", |number| self.world.store.event(number, &self.world.app))
+    }
+
     fn expect_close(&mut self, name: &str, code: &str) -> Result<(), String> {
         let at = self.world.place(name).ok_or("not open")?;
         match self.world.connection(at).seen.pop_front() {
             Some(Seen::Closed(closed)) if closed.to_string() == code => Ok(()),
             other => Err(format!("{name} has seen {other:?}")),
         }
-    }
-}
-
-/// Equal as JSON, where the string `*` stands for any string.
-fn matches(wanted: &Value, seen: &Value) -> bool {
-    match (wanted, seen) {
-        (Value::String(any), Value::String(_)) if any == "*" => true,
-        (Value::Array(wanted), Value::Array(seen)) => {
-            wanted.len() == seen.len() && wanted.iter().zip(seen).all(|(wanted, seen)| matches(wanted, seen))
-        }
-        (Value::Object(wanted), Value::Object(seen)) => {
-            wanted.len() == seen.len() && wanted.iter().all(|(name, wanted)| seen.get(name).is_some_and(|seen| matches(wanted, seen)))
-        }
-        _ => wanted == seen,
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or("a time has a unit")?);
-    let number = number.parse().map_err(|_| "a time is a whole number")?;
-    match unit {
-        "s" => Ok(Duration::from_secs(number)),
-        "ms" => Ok(Duration::from_millis(number)),
-        _ => Err(format!("unknown unit {unit}")),
     }
 }
