@@ -181,10 +181,11 @@ impl Player {
         Ok(())
     }
 
-    /// Puts the socket id in its place, then the signature of the whole.
+    /// Puts the socket id and the key in their places, then the signature of the whole.
     fn signed(&self, at: usize, message: &str) -> Result<String, String> {
         let socket_id = self.world.socket_id(at);
-        let message = message.replace("{socket_id}", &socket_id);
+        let key = &self.world.app.keys[0].key;
+        let message = message.replace("{socket_id}", &socket_id).replace("{key}", key);
         if !message.contains("{sign}") {
             return Ok(message);
         }
@@ -196,7 +197,6 @@ impl Player {
             (None, _, Some(data)) => format!("{socket_id}::user::{data}"),
             _ => return Err("nothing to sign".to_owned()),
         };
-        let key = &self.world.app.keys[0].key;
         Ok(message.replace("{sign}", &format!("{key}:{}", auth::sign(SECRET, &[text.as_bytes()]))))
     }
 
