@@ -25,7 +25,8 @@ impl Session {
         }
         let channel = self.parse(channel)?;
         let skip = u32::try_from(skip.max(0)).unwrap_or(u32::MAX);
-        let count = if count > 0 { u32::try_from(count).unwrap_or(u32::MAX).min(self.settings.latest_max) } else { COUNT };
+        let count = if count > 0 { u32::try_from(count).unwrap_or(u32::MAX) } else { COUNT };
+        let count = count.min(self.settings.latest_max);
         let question = match channel.as_str().strip_prefix(PERSONAL) {
             Some(user_id) => Question::Personal { user_id: Arc::from(user_id), skip, count },
             None => Question::Latest { channel: channel.clone(), skip, count },

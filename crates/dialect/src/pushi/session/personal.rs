@@ -153,13 +153,18 @@ impl Session {
         actions.push_back(Action::Ask(question));
     }
 
+    fn ask_newest(&self, channel: &ChannelName) -> Action {
+        let count = COUNT.min(self.settings.latest_max);
+        Action::Ask(Question::Personal { user_id: user_of(channel), skip: 0, count })
+    }
+
     fn tell_personal(&mut self, channel: ChannelName, again: bool, actions: &mut Actions) {
-        actions.push_back(Action::Ask(Question::Personal { user_id: user_of(&channel), skip: 0, count: COUNT }));
+        actions.push_back(self.ask_newest(&channel));
         self.waiting = Some(Box::new(Waiting::Personal(Step::Telling { channel, again })));
     }
 
     pub(super) fn ask_before_leaving(&mut self, channel: ChannelName, actions: &mut Actions) {
-        actions.push_back(Action::Ask(Question::Personal { user_id: user_of(&channel), skip: 0, count: COUNT }));
+        actions.push_back(self.ask_newest(&channel));
         self.waiting = Some(Box::new(Waiting::Personal(Step::Leaving { channel })));
     }
 
