@@ -5,6 +5,7 @@ mod problems;
 mod reference;
 mod reload;
 mod safety;
+mod store;
 mod values;
 mod variables;
 
