@@ -2,6 +2,7 @@
 
 mod documents;
 mod problems;
+mod pushi;
 mod reference;
 mod reload;
 mod safety;
