@@ -96,9 +96,11 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     // Whoever sees it listen may ask it to stop.
     let signals = handle.block_on(async { Signals::listen() })?;
     let mut server = Server::start_on(runtime, config)?;
-    for address in server.addresses() {
-        tracing::info!(%address, version = crate::cli::VERSION, "listening");
+    for (address, listener) in server.addresses().iter().zip(&server.listeners) {
+        let dialects = listener.config.dialects.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        tracing::info!(%address, dialects, version = crate::cli::VERSION, "listening");
     }
+    server.warn_of_apps();
     handle.block_on(server.attend(signals))?;
     server.end();
     Ok(ExitCode::SUCCESS)
@@ -188,6 +190,17 @@ impl Server {
         let deliver = Deliver::start(runtime.handle(), Arc::clone(node.hub.facts()), app, config.webhooks.clone());
         node.set_delivery_counters(Arc::clone(deliver.counters()));
         Ok(Self { node, runtime, threads, listeners, addresses, deliver: Some(deliver), fell, config })
+    }
+
+    /// Says so if nobody can connect, or if a section waits for an app: whether there is one, only the store knew.
+    fn warn_of_apps(&self) {
+        let apps = self.node.apps();
+        if apps.iter().next().is_none() {
+            tracing::warn!("there is no app yet; `tidings apps create NAME` makes one, and it is noticed at once");
+        }
+        for app in self.config.pushi.iter().filter_map(|section| section.app.as_ref()).filter(|app| apps.by_id(app).is_none()) {
+            tracing::warn!(%app, "a section of [[pushi]] is for an app that does not exist");
+        }
     }
 
     /// Where it listens, with the ports that the kernel chose.

@@ -1,19 +1,24 @@
 //! `tidings apps`: the apps that a store has, which running servers notice by themselves.
 
-use super::store::{open, wait_for};
+use super::output::printable;
+use super::store::{Missing, open, wait_for};
 use super::{Source, print};
 use crate::config::Config;
 use crate::store::{AppRow, CreateError, NewApp, SettingsPatch, Store};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use tidings_hub::{AppId, Key};
+use tidings_hub::{App, AppId, Key};
 
 /// Apps that are made, changed and disabled while servers run.
 #[derive(Args, Debug)]
 pub(super) struct Apps {
-    #[command(flatten)]
-    source: Source,
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     /// The store, where no configuration says it: sqlite:PATH or postgres://….
     #[arg(long, value_name = "URL", global = true)]
     store: Option<String>,
@@ -36,34 +41,34 @@ enum Action {
         /// What people call it.
         name: String,
     },
-    /// Show one app.
+    /// Show one app of the store.
     Show {
-        /// Its id.
+        /// Its id, as `list` shows it.
         id: String,
     },
     /// Close an app's connections and take no more.
     Disable {
-        /// Its id.
+        /// Its id, as `list` shows it.
         id: String,
     },
-    /// Undo that.
+    /// Let clients of an app that was disabled connect again.
     Enable {
-        /// Its id.
+        /// Its id, as `list` shows it.
         id: String,
     },
     /// Give an app a new key and secret. Connections that came in by the old key are closed, unless it is kept.
     Rotate {
-        /// Its id.
+        /// Its id, as `list` shows it.
         id: String,
         /// Let the old key stand, until it is removed.
         #[arg(long)]
         keep_old: bool,
     },
-    /// Take one of several keys from an app.
+    /// Take one of several keys from an app. Connections that came in by it are closed.
     RemoveKey {
-        /// The app's id.
+        /// Its id, as `list` shows it.
         id: String,
-        /// The key.
+        /// The key to take.
         key: String,
     },
 }
@@ -86,10 +91,17 @@ struct ShownKey<'a> {
     secret: Option<&'a str>,
 }
 
+/// How many secrets of an app are shown, those of the newest keys first.
+const NO_SECRET: usize = 0;
+const NEW_SECRET: usize = 1;
+const ALL_SECRETS: usize = usize::MAX;
+
 impl Apps {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         wait_for(async |runtime| {
-            let (store, config) = open(&self.source, self.store.as_deref(), runtime)?;
+            let source = Source { config: self.config.clone() };
+            let missing = if matches!(self.action, Action::Create { .. }) { Missing::Make } else { Missing::Pass };
+            let (store, config) = open(&source, self.store.as_deref(), missing, runtime)?;
             let text = self.act(&store, config.as_ref()).await?;
             store.close();
             print(&text)
@@ -97,33 +109,34 @@ impl Apps {
     }
 
     async fn act(&self, store: &Store, config: Option<&Config>) -> anyhow::Result<String> {
+        let rows = store.apps().await?;
+        let row = |id: &str| rows.iter().find(|row| row.ident.as_str() == id).ok_or_else(|| missing(&rows, config, id));
         match &self.action {
-            Action::List => self.list(&store.apps().await?, config),
-            Action::Create { name } => self.created(&create(store, config, name).await?),
-            Action::Show { id } => {
-                let rows = store.apps().await?;
-                let row = rows.iter().find(|row| row.ident.as_str() == id).ok_or_else(|| missing(config, id))?;
-                self.text(&[shown(row, self.secrets)])
-            }
-            Action::Disable { id } => self.changed(store.set_enabled(&AppId::new(id), false).await, config, id, self.secrets),
-            Action::Enable { id } => self.changed(store.set_enabled(&AppId::new(id), true).await, config, id, self.secrets),
+            Action::List => self.list(&rows, config),
+            Action::Create { name } => self.text(&[shown(&create(store, config, name.trim()).await?, NEW_SECRET)]),
+            Action::Show { id } => self.text(&[shown(row(id)?, self.secrets())]),
+            Action::Disable { id } => self.changed(store.set_enabled(&row(id)?.ident, false).await, self.secrets()),
+            Action::Enable { id } => self.changed(store.set_enabled(&row(id)?.ident, true).await, self.secrets()),
             Action::Rotate { id, keep_old } => {
-                self.changed(store.rotate_key(&AppId::new(id), made_key(), *keep_old).await, config, id, true)
+                self.changed(store.rotate_key(&row(id)?.ident, made_key(), *keep_old).await, self.secrets().max(NEW_SECRET))
             }
             Action::RemoveKey { id, key } => {
-                let rows = store.apps().await?;
-                let row = rows.iter().find(|row| row.ident.as_str() == id).ok_or_else(|| missing(config, id))?;
+                let row = row(id)?;
                 anyhow::ensure!(row.keys.iter().any(|pair| pair.key == *key), "the app {id} has no such key");
                 anyhow::ensure!(row.keys.len() > 1, "it is the only key of the app {id}; disable the app, or rotate the key");
-                self.changed(store.remove_key(&AppId::new(id), key).await, config, id, self.secrets)
+                self.changed(store.remove_key(&row.ident, key).await, self.secrets())
             }
         }
     }
 
+    fn secrets(&self) -> usize {
+        if self.secrets { ALL_SECRETS } else { NO_SECRET }
+    }
+
     fn list(&self, rows: &[AppRow], config: Option<&Config>) -> anyhow::Result<String> {
-        let mut apps: Vec<Shown<'_>> = rows.iter().map(|row| shown(row, self.secrets)).collect();
-        for app in config.map(|config| &config.apps[..]).unwrap_or_default() {
-            let keys = app.keys.iter().map(|pair| ShownKey { key: &pair.key, secret: self.secrets.then_some(&*pair.secret) }).collect();
+        let mut apps: Vec<Shown<'_>> = rows.iter().map(|row| shown(row, self.secrets())).collect();
+        for app in configured(config) {
+            let keys = shown_keys(&app.keys, self.secrets());
             apps.push(Shown { id: app.id.as_str(), name: &app.name, enabled: app.enabled, keys, place: "configuration" });
         }
         if apps.is_empty() && !self.json {
@@ -132,18 +145,8 @@ impl Apps {
         self.text(&apps)
     }
 
-    fn created(&self, row: &AppRow) -> anyhow::Result<String> {
-        self.text(&[shown(row, true)])
-    }
-
-    fn changed(
-        &self,
-        changed: Result<Option<AppRow>, CreateError>,
-        config: Option<&Config>,
-        id: &str,
-        secrets: bool,
-    ) -> anyhow::Result<String> {
-        let row = changed?.ok_or_else(|| missing(config, id))?;
+    fn changed(&self, changed: Result<Option<AppRow>, CreateError>, secrets: usize) -> anyhow::Result<String> {
+        let row = changed?.context("somebody has removed the app just now")?;
         self.text(&[shown(&row, secrets)])
     }
 
@@ -160,27 +163,43 @@ impl Apps {
     }
 }
 
+/// The apps that the configuration names. One that is made for a run of the server is none: the next run has another.
+fn configured(config: Option<&Config>) -> &[App] {
+    config.filter(|config| config.made.is_none()).map(|config| &config.apps[..]).unwrap_or_default()
+}
+
 async fn create(store: &Store, config: Option<&Config>, name: &str) -> anyhow::Result<AppRow> {
-    anyhow::ensure!(!name.trim().is_empty(), "an app needs a name");
-    let taken = config.is_some_and(|config| config.apps.iter().any(|app| app.name == name));
+    anyhow::ensure!(!name.is_empty(), "an app needs a name");
+    let taken = configured(config).iter().any(|app| app.name == name);
     anyhow::ensure!(!taken, "the configuration has an app of the name {name}; choose another");
     let app =
         NewApp { ident: AppId::new(&crate::chance::hex64()), name: name.to_owned(), key: made_key(), settings: SettingsPatch::default() };
-    Ok(store.create_app(app, crate::clock::unix_time()).await?)
+    let row = store.create_app(app, crate::clock::unix_time()).await?;
+    if config.is_some_and(|config| config.store.is_none()) {
+        // Beside what is printed for programs.
+        let _ = writeln!(io::stderr(), "The store was made just now; a server that was started before has none and must be restarted.");
+    }
+    Ok(row)
 }
 
 fn made_key() -> Key {
     Key { key: crate::chance::hex64(), secret: crate::chance::hex64() }
 }
 
-fn shown(row: &AppRow, secrets: bool) -> Shown<'_> {
-    let keys = row.keys.iter().map(|pair| ShownKey { key: &pair.key, secret: secrets.then_some(&*pair.secret) }).collect();
+fn shown(row: &AppRow, secrets: usize) -> Shown<'_> {
+    let keys = shown_keys(&row.keys, secrets);
     Shown { id: row.ident.as_str(), name: &row.name, enabled: row.enabled, keys, place: "store" }
+}
+
+fn shown_keys(keys: &[Key], secrets: usize) -> Vec<ShownKey<'_>> {
+    let places = keys.iter().enumerate();
+    places.map(|(place, pair)| ShownKey { key: &pair.key, secret: (place < secrets).then_some(&*pair.secret) }).collect()
 }
 
 fn for_people(app: &Shown<'_>) -> String {
     let state = if app.enabled { "" } else { " (disabled)" };
-    let mut text = format!("{}{state}, in the {}\n  id      {}\n", app.name, app.place, app.id);
+    // A name may come from anybody, where anybody may make apps.
+    let mut text = format!("{}{state}, in the {}\n  id      {}\n", printable(app.name), app.place, app.id);
     for ShownKey { key, secret } in &app.keys {
         text.push_str(&format!("  key     {key}\n"));
         if let Some(secret) = secret {
@@ -191,10 +210,13 @@ fn for_people(app: &Shown<'_>) -> String {
 }
 
 /// Why an app cannot be changed here.
-fn missing(config: Option<&Config>, id: &str) -> anyhow::Error {
-    let configured = config.filter(|config| config.apps.iter().any(|app| app.id.as_str() == id));
-    match configured.and_then(|config| config.file.as_ref()) {
-        Some(file) => anyhow::anyhow!("the app {id} stands in {}; change it there", file.display()),
-        None => anyhow::anyhow!("the store has no app {id}; `tidings apps list` shows what there is"),
+fn missing(rows: &[AppRow], config: Option<&Config>, id: &str) -> anyhow::Error {
+    if let Some(row) = rows.iter().find(|row| row.name == id) {
+        return anyhow::anyhow!("{id} is a name; the id of that app is {}", row.ident);
     }
+    if configured(config).iter().any(|app| app.id.as_str() == id) {
+        let file = config.and_then(|config| config.file.as_ref()).map(|file| file.display().to_string());
+        return anyhow::anyhow!("the app {id} stands in {}; change it there", file.as_deref().unwrap_or("the environment"));
+    }
+    anyhow::anyhow!("the store has no app {id}; `tidings apps list` shows what there is")
 }

@@ -232,7 +232,7 @@ impl std::fmt::Display for Clock {
 }
 
 /// `text` on one line, without the power to move the cursor or to recolour the terminal: it comes from anybody who may publish.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }

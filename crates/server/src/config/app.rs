@@ -61,7 +61,7 @@ pub(super) fn app(section: &mut Section<'_, '_>, histories: &mut HashMap<AppId, 
             defaults.channel_name_max,
             164..=200,
         ),
-        origins: section.texts(("origins", "P-2.10", "`Origin` values that may connect; without it all may."), &[], origin, String::clone),
+        origins: section.texts(("origins", "P-2.10", "`Origin` values that may connect; without it all may."), &[], allowed, String::clone),
         webhook_batching: section
             .flag(("webhook_batching", "P-12.5", "Several facts may share one webhook request."), defaults.webhook_batching),
         webhook_grace: section.duration(
@@ -96,7 +96,11 @@ fn dialects(section: &mut Section<'_, '_>) -> Dialects {
         _ => Err(format!("{} is no dialect of an app; known are \"pusher\" and \"pushi\"", quoted(text))),
     };
     let told = ("dialects", "", "What the app is spoken to in, of `pusher` and `pushi`; without it in all that listeners speak.");
-    let listed = section.texts(told, &[], known, String::clone).unwrap_or_default();
+    let listed = section.texts(told, &[], known, String::clone);
+    if listed.as_ref().is_some_and(Vec::is_empty) {
+        section.problem("dialects", "is empty; write [\"pusher\"], [\"pushi\"] or both, or leave it out for all that listeners speak");
+    }
+    let listed = listed.unwrap_or_default();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
     Dialects { pusher: has("pusher"), pushi: has("pushi") }
 }
@@ -283,16 +287,17 @@ fn key_text(text: &str) -> Result<String, String> {
     }
 }
 
+fn allowed(text: &str) -> Result<String, String> {
+    origin(text).map_err(|problem| format!("{problem}; leave the list out to allow all"))
+}
+
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let authority = text.split_once("://").map(|(_, authority)| authority);
     let right = authority.is_some_and(|authority| !authority.is_empty() && !authority.contains(['/', '?', '#', '@', '*']));
     if text == "null" || right && text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()) {
         return Ok(text.to_owned());
     }
-    Err(format!(
-        "{} is no origin; write \"https://example.com\", in lower case, without a path; leave the list out to allow all",
-        quoted(text)
-    ))
+    Err(format!("{} is no origin; write \"https://example.com\", in lower case, without a path", quoted(text)))
 }
 
 fn event(text: &str) -> Result<String, String> {

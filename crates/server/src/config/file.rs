@@ -1,5 +1,6 @@
 //! Finds and reads the file, takes the environment, and hands both to [`read`](super::read). The one place that looks at `std::env`.
 
+use super::drop_in::DropIn;
 use super::problem::{Broken, Problem, Problems};
 use super::{Config, Document, Setting, Surroundings, read};
 use std::fs::File;
@@ -35,21 +36,22 @@ pub fn load_with_settings(file: Option<&Path>) -> Result<(Config, Vec<Setting>),
 /// # Errors
 /// [`Broken`] with all problems.
 pub fn load_pushi(store: &str, open_apps: bool) -> Result<(Config, String), Broken> {
-    let text = super::drop_in::document(&|name| std::env::var(name).ok(), store, open_apps)?;
-    let config = load_document(&text)?;
-    Ok((config, text))
+    let document = super::drop_in::document(&|name| std::env::var(name).ok(), store, open_apps)?;
+    let config = load_document(&document)?;
+    Ok((config, document.text))
 }
 
 /// Reads a document that stands in no file; its paths are those of this process.
-fn load_document(text: &str) -> Result<Config, Broken> {
+fn load_document(document: &DropIn) -> Result<Config, Broken> {
     let surroundings = Surroundings {
         directory: PathBuf::new(),
         cores: available_parallelism().map_or(1, usize::from),
         read_file: &|path| bytes_of(path, FILE_BYTES_MAX),
         make_key: &made_key,
     };
-    let (mut config, _) = read(Some(Document { name: "Pushi's environment", text }), std::env::vars_os(), &surroundings)?;
-    config.document = Some(text.to_owned());
+    let text = Document { name: "Pushi's environment", text: &document.text };
+    let (mut config, _) = read(Some(text), std::env::vars_os(), &surroundings).map_err(|broken| document.explained(&broken))?;
+    config.document = Some(document.clone());
     Ok(config)
 }
 
@@ -58,8 +60,8 @@ fn load_document(text: &str) -> Result<Config, Broken> {
 /// # Errors
 /// [`Broken`] with all problems; `config` still holds then.
 pub fn reload(config: &Config) -> Result<Config, Broken> {
-    if let Some(text) = &config.document {
-        return load_document(text);
+    if let Some(document) = &config.document {
+        return load_document(document);
     }
     let make_key = || config.made.clone().unwrap_or_else(made_key);
     load_from(config.file.clone(), &make_key).map(|(config, _)| config)

@@ -21,6 +21,7 @@ mod units;
 mod tests;
 
 pub use check::{descriptors_warning, dialects_of};
+pub use drop_in::DropIn;
 pub use file::{load, load_pushi, load_with_settings, reload, search_path};
 pub use listener::{Address, Dialect, Listener, Tls};
 pub use node::{Drain, Limits, Log, LogFormat, WebSocket, Webhooks};
@@ -67,7 +68,7 @@ pub struct Config {
     /// The file that was read.
     pub file: Option<PathBuf>,
     /// What was read where there is no file: a document made of another server's environment.
-    pub document: Option<String>,
+    pub document: Option<DropIn>,
     /// The key of the app that was made because no file and no variable names one.
     pub made: Option<Key>,
     /// The settings of all sections but the apps, with the values in effect.

@@ -46,7 +46,7 @@ pub fn difference(old: &Config, new: &Config) -> Changes {
         apps_added: new.apps.iter().filter(|app| !before.contains_key(&app.id)).cloned().collect(),
         apps_removed: old.apps.iter().filter(|app| !after.contains_key(&app.id)).map(|app| app.id.clone()).collect(),
         apps_changed: changed.collect(),
-        needs_restart: node_difference(&old.node_settings, &new.node_settings),
+        needs_restart: needs_restart(old, new),
     }
 }
 
@@ -58,9 +58,21 @@ fn change(was: &App, app: &App) -> AppChange {
     }
 }
 
-fn node_difference(old: &[Setting], new: &[Setting]) -> Vec<String> {
+/// What is looked at when the server starts and not again.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let values = |settings: &[Setting]| settings.iter().map(|setting| (setting.path(), setting.value.clone())).collect::<BTreeSet<_>>();
-    let (before, after) = (values(old), values(new));
-    let paths: BTreeSet<String> = before.symmetric_difference(&after).map(|(path, _)| path.clone()).collect();
+    let (before, after) = (values(&old.node_settings), values(&new.node_settings));
+    let mut paths: BTreeSet<String> = before.symmetric_difference(&after).map(|(path, _)| path.clone()).collect();
+    // What is shown of it hides the password, and a store that stands there without having been written is shown nowhere.
+    let url = |config: &Config| config.store.as_ref().map(|store| store.url.clone());
+    if url(old) != url(new) {
+        paths.insert("store.url".to_owned());
+    }
+    // The store is told at its start how long events are kept; an app that is gone needs no telling.
+    for (index, app) in new.apps.iter().enumerate() {
+        if old.histories.get(&app.id) != new.histories.get(&app.id) {
+            paths.insert(format!("apps[{index}].history"));
+        }
+    }
     paths.into_iter().collect()
 }

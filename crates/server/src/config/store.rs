@@ -2,11 +2,12 @@
 
 use super::reader::{Section, read_text};
 use crate::store::StoreUrl;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where what must last is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where what must last is kept. `Debug` hides the password that the URL may hold.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Store {
     /// A URL that the store can read, with a path that needs no directory.
     pub url: String,
@@ -18,6 +19,15 @@ pub struct Store {
     pub queue: usize,
     /// How often what is too much is looked for.
     pub prune_interval: Duration,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, history, size, queue, prune_interval } = self;
+        let mut told = f.debug_struct("Store");
+        told.field("url", &shown(url)).field("history", history).field("size", size);
+        told.field("queue", queue).field("prune_interval", prune_interval).finish()
+    }
 }
 
 /// How long events are kept (I-3.8).
@@ -67,12 +77,11 @@ pub(super) fn store(section: &mut Section<'_, '_>) -> Store {
 /// The URL may hold a password: a file may have it, and only what tells nothing of it is shown.
 fn url(section: &mut Section<'_, '_>) -> Option<String> {
     let directory = section.directory("url");
-    let shown = |url: &String| StoreUrl::parse(url, Path::new("")).map(|url| url.to_string()).unwrap_or_default();
     let told = ("url", "", "`sqlite:PATH`, `postgres://user:password@host/database`, or `memory:` for trials.");
     if section.has("url_file") && section.has("url") {
         section.problem("url", "is given twice: keep `url` or `url_file`");
     }
-    let written = section.text(told, FILE, |text| resolved(text, &directory), shown);
+    let written = section.text(told, FILE, |text| resolved(text, &directory), |url| shown(url));
     let Some(file) = section.path_to(("url_file", "", "A file with the URL, where it holds a password.")) else { return written };
     let read = read_text(section.surroundings(), &file).and_then(|text| resolved(&text, &directory));
     match read {
@@ -82,6 +91,11 @@ fn url(section: &mut Section<'_, '_>) -> Option<String> {
             written
         }
     }
+}
+
+/// The URL without its password.
+fn shown(url: &str) -> String {
+    StoreUrl::parse(url, Path::new("")).map(|url| url.to_string()).unwrap_or_default()
 }
 
 /// How long events are kept: of all apps, or of one.

@@ -10,7 +10,7 @@ pub(crate) enum StoreError {
     #[error("the disk of the store is full; make room on it")]
     DiskFull,
     /// It may be back soon.
-    #[error("the store cannot be reached: {0}; try again later")]
+    #[error("the store cannot be reached: {0}")]
     Unavailable(String),
     /// It will not go by itself.
     #[error("the store failed: {0}")]
@@ -26,6 +26,23 @@ pub(crate) enum CreateError {
     IdentTaken,
     #[error("an app has this key already; choose another")]
     KeyTaken,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a store was not copied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BackupError {
+    #[error("it does not exist; name another with --store, or a configuration with --config")]
+    Missing,
+    #[error("what is in memory is known to its server alone")]
+    Memory,
+    #[error("PostgreSQL has a tool of its own for that, pg_dump")]
+    Postgres,
+    #[error("that file exists; name one that does not")]
+    Exists,
+    #[error("that file cannot be made: {0}")]
+    Unmade(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -14,7 +14,7 @@ mod sqlite;
 mod tests;
 mod url;
 
-pub(crate) use error::{CreateError, StoreError};
+pub(crate) use error::{BackupError, CreateError, StoreError};
 pub(crate) use queue::{Done, Tally};
 pub(crate) use retention::Retention;
 pub(crate) use row::{
@@ -400,12 +400,12 @@ impl Store {
     /// Copies a file of SQLite that may be in use into a new file. It blocks.
     ///
     /// # Errors
-    /// [`StoreError`]: the file exists, or the database has its own tool for it.
-    pub(crate) fn backup(url: &StoreUrl, file: &Path) -> Result<(), StoreError> {
+    /// [`BackupError`]: there is no such store, the file exists, or the database has its own tool for it.
+    pub(crate) fn backup(url: &StoreUrl, file: &Path) -> Result<(), BackupError> {
         match url {
             StoreUrl::Sqlite(path) => sqlite::backup::backup(path, file),
-            StoreUrl::Memory => Err(StoreError::Broken("what is in memory only cannot be copied".to_owned())),
-            StoreUrl::Postgres(_) => Err(StoreError::Broken("PostgreSQL has a tool of its own for copies: pg_dump".to_owned())),
+            StoreUrl::Memory => Err(BackupError::Memory),
+            StoreUrl::Postgres(_) => Err(BackupError::Postgres),
         }
     }
 

@@ -94,6 +94,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Has it read its configuration again.
+    pub fn reload(&self) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::HUP).unwrap();
+    }
+
     /// Asks it to end, and waits for that.
     pub fn stop(mut self) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM).unwrap();

@@ -1,7 +1,7 @@
 //! A copy of a database that is in use, made step by step so that nobody who writes waits for long.
 
 use super::{BUSY, Place, opening};
-use crate::store::error::StoreError;
+use crate::store::error::BackupError;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -13,7 +13,10 @@ const STEP_PAGES: i32 = 256;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Copies the database at `from` into a new file.
-pub(in crate::store) fn backup(from: &Path, file: &Path) -> Result<(), StoreError> {
+pub(in crate::store) fn backup(from: &Path, file: &Path) -> Result<(), BackupError> {
+    if !from.exists() {
+        return Err(BackupError::Missing);
+    }
     let place = Place::File(from.to_owned());
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| opening(&place, &error))?;
     source.busy_timeout(BUSY).map_err(|error| opening(&place, &error))?;
@@ -23,16 +26,16 @@ pub(in crate::store) fn backup(from: &Path, file: &Path) -> Result<(), StoreErro
         // Half a copy is none.
         let _ = std::fs::remove_file(file);
     }
-    copied
+    copied.map_err(BackupError::Store)
 }
 
 /// Makes the file, readable for nobody else; never the one that is there.
-fn fresh(file: &Path) -> Result<(), StoreError> {
+fn fresh(file: &Path) -> Result<(), BackupError> {
     use std::os::unix::fs::OpenOptionsExt;
     let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     made.map(drop).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => StoreError::Broken(format!("{} exists; name a file that does not", file.display())),
-        _ => StoreError::Unavailable(format!("{}: {error}", file.display())),
+        std::io::ErrorKind::AlreadyExists => BackupError::Exists,
+        _ => BackupError::Unmade(error.to_string()),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::retention::prune;
 use super::{Bench, app, data, now, store, trigger};
-use crate::store::{Store, StoreError, StoreUrl};
+use crate::store::{BackupError, Store, StoreError, StoreUrl};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,13 +53,13 @@ pub(super) async fn a_copy_goes_into_a_new_file_only(bench: Bench) {
     drop(bench.open());
     let there = beside(&bench, "there");
     std::fs::write(&there, "mine").unwrap();
-    let error = Store::backup(&bench.url, &there).unwrap_err().to_string();
-    assert!(error.contains("exists"), "{error}");
+    assert_eq!(Store::backup(&bench.url, &there), Err(BackupError::Exists));
     assert_eq!(std::fs::read_to_string(&there).unwrap(), "mine");
     let missing = StoreUrl::Sqlite(beside(&bench, "missing.db"));
-    assert!(matches!(Store::backup(&missing, &beside(&bench, "copy")), Err(StoreError::Unavailable(_))));
+    assert_eq!(Store::backup(&missing, &beside(&bench, "copy")), Err(BackupError::Missing));
     assert!(!beside(&bench, "missing.db").exists() && !beside(&bench, "copy").exists());
-    assert!(Store::backup(&StoreUrl::Memory, &beside(&bench, "copy")).is_err());
+    assert_eq!(Store::backup(&StoreUrl::Memory, &beside(&bench, "copy")), Err(BackupError::Memory));
+    assert!(matches!(Store::backup(&bench.url, Path::new("/nowhere/copy")), Err(BackupError::Unmade(_))));
 }
 
 /// It holds secrets.
