@@ -196,7 +196,10 @@ impl Server {
     fn warn_of_apps(&self) {
         let apps = self.node.apps();
         if apps.iter().next().is_none() {
-            tracing::warn!("there is no app yet; `tidings apps create NAME` makes one, and it is noticed at once");
+            match self.config.store.as_ref().map(|store| store.url.as_str()) {
+                Some("memory:") => tracing::warn!("there is no app yet; only `POST /apps` makes one in a store in memory"),
+                _ => tracing::warn!("there is no app yet; `tidings apps create NAME` makes one in the store, and it is noticed at once"),
+            }
         }
         for app in self.config.pushi.iter().filter_map(|section| section.app.as_ref()).filter(|app| apps.by_id(app).is_none()) {
             tracing::warn!(%app, "a section of [[pushi]] is for an app that does not exist");

@@ -330,6 +330,7 @@ fn pushis_two_addresses_are_two() {
     let http = eventually("a listener for REST", || listening("pushi-api"));
     let sockets = eventually("a listener for WebSockets", || listening("pushi"));
     assert!(http.starts_with("127.0.0.1:") && sockets.starts_with("127.0.0.2:"), "{http} {sockets}");
+    eventually("a log that says what is missing", || process.log().contains("only `POST /apps` makes one").then_some(()));
     let path = format!("/{}", crate::process::KEY);
     for (address, made, handshaken) in [(&http, 403, 404), (&sockets, 404, 101)] {
         let ask = |text: String| Client::new(dial(address)).ask(text).status;

@@ -12,6 +12,9 @@ const STEP_PAGES: i32 = 256;
 /// How long to wait if somebody holds the database just then.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What every store answers.
+const OURS: &str = "SELECT count(*) FROM schema_version";
+
 /// Copies the database at `from` into a new file.
 pub(in crate::store) fn backup(from: &Path, file: &Path) -> Result<(), BackupError> {
     if !from.exists() {
@@ -20,6 +23,8 @@ pub(in crate::store) fn backup(from: &Path, file: &Path) -> Result<(), BackupErr
     let place = Place::File(from.to_owned());
     let source = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| opening(&place, &error))?;
     source.busy_timeout(BUSY).map_err(|error| opening(&place, &error))?;
+    // What is no store is told of before a file is made for it.
+    source.query_row(OURS, [], |_| Ok(())).map_err(|error| opening(&place, &error))?;
     fresh(file)?;
     let copied = copy(&source, file).map_err(|error| opening(&Place::File(file.to_owned()), &error));
     if copied.is_err() {
@@ -43,7 +48,7 @@ fn copy(source: &Connection, file: &Path) -> rusqlite::Result<()> {
     let mut target = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // One state of the source from the first page to the last: else each commit meanwhile would start the copy anew.
     let snapshot = source.unchecked_transaction()?;
-    snapshot.query_row("SELECT count(*) FROM schema_version", [], |_| Ok(()))?;
+    snapshot.query_row(OURS, [], |_| Ok(()))?;
     let backup = Backup::new(&snapshot, &mut target)?;
     loop {
         match backup.step(STEP_PAGES)? {

@@ -55,6 +55,11 @@ pub(super) async fn a_copy_goes_into_a_new_file_only(bench: Bench) {
     std::fs::write(&there, "mine").unwrap();
     assert_eq!(Store::backup(&bench.url, &there), Err(BackupError::Exists));
     assert_eq!(std::fs::read_to_string(&there).unwrap(), "mine");
+    let copied = Store::backup(&StoreUrl::Sqlite(there), &beside(&bench, "copy"));
+    assert!(
+        matches!(&copied, Err(BackupError::Store(StoreError::Broken(text))) if text.contains("/there is no sound database")),
+        "{copied:?}"
+    );
     let missing = StoreUrl::Sqlite(beside(&bench, "missing.db"));
     assert_eq!(Store::backup(&missing, &beside(&bench, "copy")), Err(BackupError::Missing));
     assert!(!beside(&bench, "missing.db").exists() && !beside(&bench, "copy").exists());
