@@ -229,6 +229,13 @@ fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
             let text = "Pushi's clients connect with keys of 64 characters, and this app has none; make one with `openssl rand -hex 32`";
             warnings.push(reader.about(&format!("apps[{index}].key"), text.to_owned()));
         }
+        let spoken = dialects_of(&config.listeners);
+        for (listed, heard, name) in [(app.dialects.pusher, spoken.pusher, "pusher"), (app.dialects.pushi, spoken.pushi, "pushi")] {
+            if listed && !heard {
+                let text = format!("nobody can speak {name} to it: no listener has that among its `dialects`");
+                warnings.push(reader.about(&format!("apps[{index}].dialects"), text));
+            }
+        }
         let mut warn = |path: String, text: String| warnings.push(reader.about(&format!("apps[{index}]{path}"), text));
         if app.keys.iter().any(|pair| weak(&pair.secret).is_some()) {
             warn(".secret".to_owned(), "is weak; fine on this machine, refused on an address that is open to others".to_owned());

@@ -84,3 +84,15 @@ fn warnings_name_what_is_hardly_meant() {
     let warning = descriptors_warning(&config, Some(1024)).unwrap().to_string();
     assert!(warning.starts_with("limits.connections: this process may open 1024 descriptors, 1000064 are needed"), "{warning}");
 }
+
+/// Design 8: an app may list its dialects; one that nobody can speak to it is hardly meant.
+#[test]
+fn a_dialect_that_no_listener_speaks_is_warned_of() {
+    let text = "[[listeners]]\naddress = \"127.0.0.1:1\"\n\
+                [[apps]]\nid = \"1\"\nkey = \"2222222222222222222222222222222222222222222222222222222222222222\"\nsecret = \"long enough to be one\"\n\
+                dialects = [\"pusher\", \"pushi\"]\n";
+    let warnings = right(text, &[]).warnings;
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].to_string().contains("apps[0].dialects: nobody can speak pushi to it"), "{}", warnings[0]);
+    assert_eq!(right(&text.replace("[\"pusher\", \"pushi\"]", "[\"pusher\"]"), &[]).warnings, []);
+}
