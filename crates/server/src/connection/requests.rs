@@ -1,7 +1,9 @@
 //! A connection before it has become a session: requests, handshakes, and what is answered to both.
 
+use super::carrier::Carrier;
+use super::open::{Counted, Open};
 use super::session::{LastWord, Session};
-use super::{Connection, Core, Counted, Stage, Verdict, WebSocket};
+use super::{Connection, Core, Stage, Verdict};
 use crate::api::{self, ApiRequest, Caller};
 use crate::config::Dialect;
 use crate::http::proxy::{self, Proxied};
@@ -385,8 +387,8 @@ impl Connection {
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
         core.outgoing.set_format(self.slot, format);
         let decoder = Decoder::new(coding);
-        self.stage = Stage::WebSocket(WebSocket {
-            decoder,
+        self.stage = Stage::Session(Open {
+            carrier: Carrier::WebSocket(decoder),
             session,
             app,
             sign_in: None,

@@ -1,0 +1,63 @@
+//! What a peer says over a WebSocket.
+
+use super::open::Open;
+use super::{Connection, Core, Stage, Verdict};
+use crate::transport::websocket::{Inflater, Message, frame};
+use tidings_dialect::action::{Close, Input};
+
+impl Connection {
+    pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
+        let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
+        let max = open.session.message_bytes_max(&open.app.app);
+        let Some(decoder) = open.carrier.decoder() else { return Verdict::Keep };
+        let mut decoder = std::mem::take(decoder);
+        let mut messages = decoder.feed(input, max, inflater);
+        loop {
+            if let Stage::Session(Open { waiting: Some(unread), .. }) = &mut self.stage {
+                unread.0.extend_from_slice(messages.rest());
+                break;
+            }
+            let message = match messages.next_message() {
+                Ok(Some(message)) => message,
+                Ok(None) => break,
+                Err(fault) => {
+                    self.close(&Close { code: fault.code(), reason: fault.to_string().into() }, core);
+                    // Nothing behind the fault can be understood, not even the peer's own close frame.
+                    self.show_end(core);
+                    break;
+                }
+            };
+            if let Stage::Closing(closing) = &mut self.stage {
+                // The last word is said: all that is still heard is the peer's.
+                closing.answered |= matches!(message, Message::Close { .. });
+                continue;
+            }
+            match message {
+                Message::Text(text) => self.step(Input::Text(text), core),
+                Message::Binary(bytes) => self.step(Input::Binary(bytes), core),
+                Message::Ping(payload) => {
+                    self.push(frame::pong(payload), core);
+                    self.step(Input::Ping, core);
+                }
+                Message::Pong(payload) => self.step(Input::Pong(payload), core),
+                Message::Close { code, .. } => {
+                    self.push(frame::close(code, ""), core);
+                    self.end_session(true, core);
+                }
+            }
+        }
+        match &mut self.stage {
+            Stage::Session(open) => {
+                if let Some(place) = open.carrier.decoder() {
+                    *place = decoder;
+                }
+                if open.parked { Verdict::Park } else { Verdict::Keep }
+            }
+            Stage::Closing(closing) => {
+                closing.decoder = Some(decoder);
+                Verdict::Keep
+            }
+            Stage::Http(_) => Verdict::Keep,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! An open session: what it asks for is done here, whatever carries its messages.
+
+use super::carrier::Carrier;
+use super::session::Session;
+use super::{Connection, Core};
+use crate::node::{AppHandle, Reply};
+use crate::shard::table::{Left, Table};
+use crate::transport::websocket::frame;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tidings_dialect::action::{Action, Actions, End, Input, Join, SignIn, Subscription, Subscriptions};
+use tidings_hub::{Channels, MemberList, Publish, Refused};
+
+/// An open session.
+pub(crate) struct Open {
+    pub(super) carrier: Carrier,
+    pub(super) session: Session,
+    pub(super) app: Arc<AppHandle>,
+    pub(super) sign_in: Option<Box<SignIn>>,
+    /// A client event was published though there was no room: nothing more is read until there is.
+    pub(super) parked: bool,
+    /// The store was asked.
+    pub(super) waiting: Option<Box<Unread>>,
+    /// Counted among the app's connections.
+    pub(super) counted: Option<Counted>,
+    /// Counted among the node's sessions.
+    pub(super) _session: Counted,
+}
+
+/// What the peer had sent behind a message that made the session ask the store: not looked at until there is an answer. The socket is not
+/// read either, so it is no more than one read has brought.
+#[derive(Default)]
+pub(super) struct Unread(pub(super) Vec<u8>);
+
+/// A place among those that are counted, given back when dropped.
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection's own subscriptions, as its session may see them.
+struct Own<'a> {
+    table: &'a Table,
+    channels: &'a Channels,
+    slot: u32,
+}
+
+impl Subscriptions for Own<'_> {
+    fn find(&self, channel: &str) -> Option<Subscription<'_>> {
+        self.table.find(self.slot, channel)
+    }
+
+    fn count(&self) -> usize {
+        self.table.count(self.slot)
+    }
+
+    fn members(&self, channel: &str) -> Arc<MemberList> {
+        self.channels.members(channel)
+    }
+
+    fn is_pair(&self, presence: &str, one: &str, other: &str) -> bool {
+        self.channels.is_pair(presence, one, other)
+    }
+}
+
+impl Connection {
+    /// Gives the session one input and performs all it asks for.
+    pub(crate) fn step(&mut self, input: Input<'_>, core: &mut Core) {
+        let Some(open) = self.stage.open_mut() else { return };
+        let mut actions = std::mem::take(&mut core.actions);
+        #[cfg(test)]
+        crate::fault::strike(crate::fault::Place::Session);
+        open.tell(self.slot, input, core, &mut actions);
+        while let Some(action) = actions.pop_front() {
+            self.perform(action, core, &mut actions);
+        }
+        core.actions = actions;
+    }
+
+    fn perform(&mut self, action: Action, core: &mut Core, actions: &mut Actions) {
+        let Some(open) = self.stage.open_mut() else { return };
+        match action {
+            Action::Send(text) => {
+                let message = open.carrier.message(&text);
+                self.push(message, core);
+            }
+            Action::Ping(payload) => self.push(frame::ping(payload), core),
+            Action::Subscribe(join) => {
+                // The confirmation is queued in the call that joins, so no event can overtake it.
+                let answer = open.subscribe(self.slot, &join, core);
+                open.tell(self.slot, Input::Subscribed { channel: &join.channel, answer }, core, actions);
+            }
+            Action::Unsubscribe(channel) => {
+                open.leave(self.slot, channel.as_str(), core);
+                open.tell(self.slot, Input::Unsubscribed(&channel), core, actions);
+            }
+            Action::Refresh(join) => {
+                let answer = open.refresh(self.slot, &join, core);
+                open.tell(self.slot, Input::Subscribed { channel: &join.channel, answer }, core, actions);
+            }
+            Action::Hold => core.outgoing.hold(self.slot),
+            Action::Release => core.outgoing.release(self.slot),
+            Action::Store(publish) => {
+                open.parked = !core.node.has_room();
+                core.stats.client_events.add(1);
+                open.store(self.slot, publish, core, actions);
+            }
+            Action::Ask(question) => {
+                open.waiting = Some(Box::default());
+                core.node.ask(&open.app.app.id, open.session.socket_id(), question);
+            }
+            Action::Publish(publish) => {
+                // Nothing that was decided is taken back: what is in flight may pass the mark.
+                open.parked = !core.node.has_room();
+                core.node.publish(&open.app, &[publish]);
+                core.stats.client_events.add(1);
+            }
+            Action::SignIn(sign_in) => {
+                let watched = core.node.sign_in(&open.app, open.session.socket_id(), &sign_in, open.sign_in.as_deref());
+                open.sign_in = Some(Box::new(sign_in));
+                open.tell(self.slot, Input::SignedIn(watched), core, actions);
+            }
+            Action::Authorized => {
+                if open.counted.is_none() && open.app.is_full() {
+                    open.tell(self.slot, Input::End(End::OverQuota), core, actions);
+                } else if open.counted.is_none() {
+                    open.counted = Some(Counted::new(&open.app.connections));
+                }
+            }
+            Action::Close(close) => self.close(&close, core),
+        }
+    }
+}
+
+impl Open {
+    /// Gives the session one input.
+    pub(super) fn tell(&mut self, slot: u32, input: Input<'_>, core: &Core, actions: &mut Actions) {
+        let own = Own { table: &core.table, channels: &self.app.channels, slot };
+        self.session.receive(input, &own, core.now, actions);
+    }
+
+    fn subscribe(&mut self, slot: u32, join: &Join, core: &mut Core) -> Result<tidings_hub::Joined, Refused> {
+        let max = self.app.app.limits.subscriptions;
+        if core.table.count(slot) >= max as usize {
+            return Err(Refused::SubscriptionsFull { max });
+        }
+        let (channel, joined) = core.node.subscribe(&self.app, self.session.socket_id(), join, core.now)?;
+        core.table.join(slot, &channel, joined.serial, join.member.clone(), join.notices);
+        core.stats.subscriptions.set(core.table.len() as u64);
+        Ok(joined)
+    }
+
+    /// Stores an event before anybody gets it. The session hears of it only if that fails.
+    fn store(&mut self, slot: u32, publish: Publish, core: &Core, actions: &mut Actions) {
+        let (channel, event) = (publish.channels[0].clone(), Arc::clone(&publish.name));
+        let reply = Reply::Session { socket: self.session.socket_id(), channel: channel.clone(), event: Arc::clone(&event) };
+        if let Err(error) = core.node.publish_stored(&self.app, publish, reply) {
+            self.tell(slot, Input::NotStored { channel: &channel, event: &event, why: &error.to_string() }, core, actions);
+        }
+    }
+
+    /// Says something else of itself on a channel that it is on.
+    fn refresh(&mut self, slot: u32, join: &Join, core: &mut Core) -> Result<tidings_hub::Joined, Refused> {
+        let (channel, before) = core.table.on(slot, join.channel.as_str()).ok_or(Refused::Lost)?;
+        let joined = core.node.refresh(&self.app, self.session.socket_id(), channel, before, join.member.as_ref(), core.now)?;
+        core.table.replace(slot, join.channel.as_str(), join.member.clone(), join.notices);
+        Ok(joined)
+    }
+
+    fn leave(&mut self, slot: u32, channel: &str, core: &mut Core) {
+        if let Some(left) = core.table.leave(slot, channel) {
+            self.left(&left, core);
+        }
+    }
+
+    fn left(&self, left: &Left, core: &Core) {
+        core.stats.subscriptions.set(core.table.len() as u64);
+        core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, left.member.as_ref(), core.now);
+    }
+
+    pub(super) fn end(self, slot: u32, core: &mut Core) {
+        while let Some(left) = core.table.leave_last(slot) {
+            self.left(&left, core);
+        }
+        if let Some(sign_in) = &self.sign_in {
+            core.node.sign_out(&self.app, self.session.socket_id(), sign_in);
+        }
+    }
+}
