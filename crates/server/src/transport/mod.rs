@@ -1,3 +1,4 @@
 //! How bytes travel.
 
+pub mod sockjs;
 pub mod websocket;
