@@ -285,6 +285,7 @@ fn connect(world: &World) -> UnixStream {
         guard: NodeGuard::new(&world.node),
         read: masked(r#"{"event":"pusher:subscribe","data":{"channel":"my-channel"}}"#),
         upgraded: Some(upgraded),
+        begun: true,
     };
     world.node.shards[0].command(Command::Open(Box::new(arrival)));
     far

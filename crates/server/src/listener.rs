@@ -2,6 +2,7 @@
 
 use crate::address::{AddressGuard, AddressRefused};
 use crate::config::{self, Address, Dialect};
+use crate::http::mount::{Mount, Mounts};
 use crate::node::Node;
 use crate::shard::socket::Socket;
 use crate::shard::{Arrival, Command};
@@ -32,9 +33,15 @@ pub(crate) struct Listener {
     pub(crate) config: config::Listener,
     /// The certificate of the moment, if it speaks TLS.
     pub(crate) tls: Option<Arc<crate::tls::Acceptor>>,
+    /// Paths below which SockJS is spoken.
+    pub(crate) mounts: Vec<Arc<Mount>>,
 }
 
 impl Listener {
+    pub(crate) fn new(config: config::Listener, tls: Option<crate::tls::Acceptor>, mounts: &Mounts) -> Self {
+        Self { mounts: mounts.of(&config), config, tls: tls.map(Arc::new) }
+    }
+
     pub(crate) fn speaks(&self, dialect: &Dialect) -> bool {
         self.config.dialects.contains(dialect)
     }
@@ -309,8 +316,15 @@ impl Acceptor {
                 }
             }
         }
-        let arrival =
-            Arrival { socket, peer, listener: Arc::clone(listener), guard: NodeGuard::new(&self.node), read: Vec::new(), upgraded: None };
+        let arrival = Arrival {
+            socket,
+            peer,
+            listener: Arc::clone(listener),
+            guard: NodeGuard::new(&self.node),
+            read: Vec::new(),
+            upgraded: None,
+            begun: false,
+        };
         if listener.tls.is_some() {
             crate::tls::start(&self.node, arrival);
             return Ok(None);
@@ -346,7 +360,7 @@ pub(crate) mod tests {
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             proxy_protocol,
         };
-        Listener { config, tls: None }
+        Listener::new(config, None, &Mounts::new())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::config::{self, Config, difference};
 use crate::deliver::Deliver;
+use crate::http::mount::Mounts;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
 use crate::metrics::Live;
 use crate::node::Node;
@@ -393,13 +394,14 @@ fn bind_all(config: &Config) -> anyhow::Result<(Vec<Bound>, Vec<String>)> {
         passed.len(),
         config.listeners.len()
     );
+    let mounts = Mounts::new();
     let mut sockets = Vec::new();
     let mut addresses = Vec::new();
     for (place, listener) in config.listeners.iter().enumerate() {
         let tls = listener.tls.as_ref().map(|files| crate::tls::Acceptor::new(files, config.limits.tls_handshakes)).transpose()?;
         let socket = bind(&listener.address, &mut passed, place)?;
         addresses.push(socket.address().unwrap_or_else(|| listener.address.to_string()));
-        sockets.push((socket, Arc::new(Listener { config: listener.clone(), tls: tls.map(Arc::new) })));
+        sockets.push((socket, Arc::new(Listener::new(listener.clone(), tls, &mounts))));
     }
     Ok((sockets, addresses))
 }

@@ -128,7 +128,7 @@ async fn shake_hands(node: &Arc<Node>, mut arrival: Arrival) -> anyhow::Result<(
     }
     let (stream, tls) = stream.into_inner();
     let socket = Socket::Tls(Box::new(TlsSocket::new(mio::net::TcpStream::from_std(stream.into_std()?), tls)));
-    assign(node, Arrival { socket, read: head, peer: arrival.peer, listener, guard: arrival.guard, upgraded: None });
+    assign(node, Arrival { socket, read: head, peer: arrival.peer, listener, guard: arrival.guard, upgraded: None, begun: false });
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The encoded forms of an event: each made once per process, shared by all connections that take it.
 
+use crate::transport::sockjs;
 use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
@@ -18,10 +19,12 @@ pub(crate) enum Format {
     Deflate9,
     /// The Pushi dialect in WebSocket text frames.
     Pushi,
+    /// The Pusher dialect as strings of JSON, which SockJS puts into its frames.
+    Quoted,
 }
 
 /// How many formats there are.
-pub(crate) const FORMATS: usize = 4;
+pub(crate) const FORMATS: usize = 5;
 const _: () = assert!(FORMATS == ENCODINGS);
 
 impl Format {
@@ -58,6 +61,7 @@ impl Encoder {
         let window = match format {
             Format::Text => return self.text(event),
             Format::Pushi => return self.pushi(event),
+            Format::Quoted => return self.quoted(event),
             Format::Deflate15 => Window::Large,
             Format::Deflate9 => Window::Small,
         };
@@ -72,6 +76,16 @@ impl Encoder {
             Ok(()) => frame::text(&self.text),
             Err(_) => Bytes::new(),
         }
+    }
+
+    fn quoted(&mut self, event: &Event) -> Bytes {
+        let plain = event.encoded(Format::Text as usize, || self.text(event));
+        if plain.is_empty() {
+            return Bytes::new();
+        }
+        let mut quoted = Vec::new();
+        sockjs::quote(std::str::from_utf8(frame::payload(plain)).unwrap_or_default(), &mut quoted);
+        quoted.into()
     }
 
     fn text(&mut self, event: &Event) -> Bytes {

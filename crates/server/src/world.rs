@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::config::{self, Document, Surroundings};
+use crate::http::mount::Mounts;
 use crate::listener::Listener;
 use crate::node::Node;
 use crate::shard::Seed;
@@ -46,7 +47,7 @@ impl World {
         let handles = seeds.iter().map(Seed::handle).collect();
         let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX, None));
         node.set_config_apps(config.apps.iter().cloned().map(Arc::new).collect());
-        let listener = Arc::new(Listener { config: config.listeners[0].clone(), tls: None });
+        let listener = Arc::new(Listener::new(config.listeners[0].clone(), None, &Mounts::new()));
         Self {
             node,
             listener,

@@ -9,8 +9,7 @@ impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
         let max = open.session.message_bytes_max(&open.app.app);
-        let Some(decoder) = open.carrier.decoder() else { return Verdict::Keep };
-        let mut decoder = std::mem::take(decoder);
+        let Some(mut decoder) = open.decoder.take() else { return Verdict::Keep };
         let mut messages = decoder.feed(input, max, inflater);
         loop {
             if let Stage::Session(Open { waiting: Some(unread), .. }) = &mut self.stage {
@@ -48,16 +47,14 @@ impl Connection {
         }
         match &mut self.stage {
             Stage::Session(open) => {
-                if let Some(place) = open.carrier.decoder() {
-                    *place = decoder;
-                }
+                open.decoder = Some(decoder);
                 if open.parked { Verdict::Park } else { Verdict::Keep }
             }
             Stage::Closing(closing) => {
                 closing.decoder = Some(decoder);
                 Verdict::Keep
             }
-            Stage::Http(_) => Verdict::Keep,
+            _ => Verdict::Keep,
         }
     }
 }

@@ -1,12 +1,15 @@
 //! One connection: what it is told, and what becomes of it. It never waits; the shard calls it when something happened.
 
-mod carrier;
 mod frames;
 mod open;
+mod polled;
 mod requests;
 mod session;
+mod visit;
 
+pub(crate) use polled::Polled;
 pub(crate) use requests::{Handshake, Requests, Spoken};
+pub(crate) use visit::{Errand, Receiving, Visit};
 
 use crate::http::response::Writer;
 use crate::listener::{Listener, NodeGuard, Peer};
@@ -16,6 +19,7 @@ use crate::shard::outgoing::{Outgoing, Queued};
 use crate::shard::socket::Socket;
 use crate::shard::stats::Stats;
 use crate::shard::table::Table;
+use crate::transport::sockjs;
 use crate::transport::websocket::{Decoder, Inflater, Message, frame};
 use bytes::Bytes;
 use open::Open;
@@ -37,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) responses: Writer,
     /// Emptied by every step; kept for its memory.
     pub(crate) actions: Actions,
+    /// What a session over HTTP wants done, emptied after each call of it.
+    pub(crate) polls: sockjs::Actions,
 }
 
 /// A socket and what it speaks.
@@ -52,7 +58,8 @@ pub(crate) struct Connection {
     pub(crate) stage: Stage,
     pub(crate) listener: Arc<Listener>,
     pub(crate) peer: Peer,
-    pub(crate) guard: NodeGuard,
+    /// None without a socket.
+    pub(crate) guard: Option<NodeGuard>,
 }
 
 /// What a connection is at.
@@ -61,16 +68,31 @@ pub(crate) enum Stage {
     Http(Box<Requests>),
     /// A session is in force.
     Session(Open),
+    /// A session over HTTP, which has no socket of its own.
+    Polled(Box<Polled>),
     /// The last word is said: the peer may say its own, then the socket goes.
     Closing(Box<Closing>),
+    /// Nothing any more, or nothing yet.
+    Gone,
 }
 
+const NEVER: Time = Time::from_micros(u64::MAX);
+
 impl Stage {
+    /// A message of a session, as its peer gets it.
+    pub(super) fn message(&self, text: &[u8]) -> Bytes {
+        match self {
+            Self::Polled(_) => polled::message(text),
+            _ => frame::text(text),
+        }
+    }
+
     /// The session, while one is in force.
     pub(super) fn open(&self) -> Option<&Open> {
         match self {
             Self::Session(open) => Some(open),
-            Self::Http(_) | Self::Closing(_) => None,
+            Self::Polled(polled) => polled.open.as_ref(),
+            Self::Http(_) | Self::Closing(_) | Self::Gone => None,
         }
     }
 
@@ -78,7 +100,8 @@ impl Stage {
     pub(super) fn open_mut(&mut self) -> Option<&mut Open> {
         match self {
             Self::Session(open) => Some(open),
-            Self::Http(_) | Self::Closing(_) => None,
+            Self::Polled(polled) => polled.open.as_mut(),
+            Self::Http(_) | Self::Closing(_) | Self::Gone => None,
         }
     }
 }
@@ -98,7 +121,6 @@ pub(crate) struct Closing {
 }
 
 /// What the shard does with a connection after it was called.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Wait for more.
     Keep,
@@ -108,6 +130,15 @@ pub(crate) enum Verdict {
     Park,
     /// A request for the service beside the shards; these bytes were read.
     HandOver(Vec<u8>),
+    /// A request for a session of another shard; these bytes were read.
+    Move {
+        /// The shard.
+        shard: usize,
+        /// What was read.
+        read: Vec<u8>,
+    },
+    /// A request for a session of this shard.
+    Visit(Box<Visit>),
     /// Nothing more to say or to hear.
     Drop,
 }
@@ -122,6 +153,7 @@ impl Connection {
                 closing.receive(input, inflater);
                 self.after_flush(core)
             }
+            Stage::Polled(_) | Stage::Gone => Verdict::Keep,
         }
     }
 
@@ -134,9 +166,11 @@ impl Connection {
             Stage::Closing(closing) => closing,
             Stage::Http(requests) if requests.phase == Phase::Writing => {
                 requests.phase = Phase::Turn;
+                // All of it has left: whatever becomes of the socket, the session has lost nothing.
+                requests.receiving = None;
                 return Verdict::Again;
             }
-            Stage::Http(_) | Stage::Session(_) => return Verdict::Keep,
+            _ => return Verdict::Keep,
         };
         if std::mem::take(&mut closing.show_end) {
             self.socket.finish();
@@ -180,12 +214,17 @@ impl Connection {
     /// Says in the dialect's words why it ends, then closes. The session is not asked: it may be what failed.
     fn last_word(&mut self, last: &LastWord, core: &mut Core) {
         if let Some(text) = &last.frame {
-            core.outgoing.push(self.slot, frame::text(text), usize::MAX);
+            let text = self.stage.message(text);
+            core.outgoing.push(self.slot, text, usize::MAX);
         }
         self.close(&last.close, core);
     }
 
     fn close(&mut self, close: &Close, core: &mut Core) {
+        if let Stage::Polled(polled) = &mut self.stage {
+            polled.close(close);
+            return self.leave_all(core);
+        }
         core.outgoing.push(self.slot, frame::close(Some(close.code), &close.reason), usize::MAX);
         self.end_session(false, core);
     }
@@ -195,8 +234,8 @@ impl Connection {
         let until = core.now + core.node.limits.close_wait;
         // The peer may be in the middle of a frame.
         let decoder = match &mut self.stage {
-            Stage::Session(open) => open.carrier.decoder().map(std::mem::take).unwrap_or_default(),
-            Stage::Http(_) | Stage::Closing(_) => Decoder::default(),
+            Stage::Session(open) => open.decoder.take().unwrap_or_default(),
+            _ => Decoder::default(),
         };
         let closing = Closing { decoder: Some(decoder), until, answered, reset: false, show_end: false };
         if let Stage::Session(open) = std::mem::replace(&mut self.stage, Stage::Closing(Box::new(closing))) {
@@ -206,8 +245,10 @@ impl Connection {
 
     /// The socket is gone, or about to be.
     pub(crate) fn dropped(&mut self, core: &mut Core) {
-        if let Stage::Session(_) = &self.stage {
-            self.end_session(true, core);
+        match &self.stage {
+            Stage::Session(_) => self.end_session(true, core),
+            Stage::Polled(_) => self.leave_all(core),
+            _ => {}
         }
         if matches!(&self.stage, Stage::Closing(closing) if closing.reset || core.outgoing.owed(self.slot) > 0) {
             self.socket.reset_on_close();
@@ -221,6 +262,8 @@ impl Connection {
         let deadline = match &self.stage {
             Stage::Http(requests) => requests.deadline,
             Stage::Session(open) => open.session.next_timeout(),
+            Stage::Polled(polled) => return polled.next_timeout(),
+            Stage::Gone => return NEVER,
             Stage::Closing(closing) => return closing.until,
         };
         if core.outgoing.is_blocked(self.slot) { deadline.min(self.stalled + core.node.limits.outbox_stall) } else { deadline }
@@ -242,6 +285,8 @@ impl Connection {
                     self.requests_overdue(core, inflater)
                 };
             }
+            Stage::Polled(_) => return self.tick_polled(core),
+            Stage::Gone => {}
             Stage::Session(_) if stalled => self.too_slow(core),
             Stage::Session(open) => {
                 if open.session.next_timeout() <= core.now {
@@ -310,8 +355,10 @@ impl Connection {
     pub(crate) fn is_parked(&self) -> bool {
         match &self.stage {
             Stage::Session(open) => open.parked || open.waiting.is_some(),
-            Stage::Http(requests) => matches!(requests.phase, Phase::Room | Phase::Commit | Phase::Writing | Phase::Turn),
-            Stage::Closing(_) => false,
+            Stage::Http(requests) => {
+                matches!(requests.phase, Phase::Room | Phase::Commit | Phase::Writing | Phase::Turn | Phase::Receiving)
+            }
+            Stage::Polled(_) | Stage::Closing(_) | Stage::Gone => false,
         }
     }
 
@@ -320,16 +367,17 @@ impl Connection {
         match &self.stage {
             Stage::Session(_) => true,
             Stage::Http(requests) => requests.phase == Phase::Idle || requests.phase == Phase::Head && requests.read.is_empty(),
-            Stage::Closing(_) => false,
+            Stage::Polled(polled) => polled.open.is_some(),
+            Stage::Closing(_) | Stage::Gone => false,
         }
     }
 
     /// The server stops.
     pub(crate) fn drain(&mut self, core: &mut Core) -> Verdict {
         match &self.stage {
-            Stage::Session(_) => self.step(Input::End(End::Draining), core),
+            Stage::Session(_) | Stage::Polled(_) => self.step(Input::End(End::Draining), core),
             Stage::Http(_) => return Verdict::Drop,
-            Stage::Closing(_) => {}
+            Stage::Closing(_) | Stage::Gone => {}
         }
         Verdict::Keep
     }

@@ -1,11 +1,10 @@
 //! An open session: what it asks for is done here, whatever carries its messages.
 
-use super::carrier::Carrier;
 use super::session::Session;
 use super::{Connection, Core};
 use crate::node::{AppHandle, Reply};
 use crate::shard::table::{Left, Table};
-use crate::transport::websocket::frame;
+use crate::transport::websocket::{Decoder, frame};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidings_dialect::action::{Action, Actions, End, Input, Join, SignIn, Subscription, Subscriptions};
@@ -13,7 +12,8 @@ use tidings_hub::{Channels, MemberList, Publish, Refused};
 
 /// An open session.
 pub(crate) struct Open {
-    pub(super) carrier: Carrier,
+    /// What reads the peer's frames; none over HTTP.
+    pub(super) decoder: Option<Decoder>,
     pub(super) session: Session,
     pub(super) app: Arc<AppHandle>,
     pub(super) sign_in: Option<Box<SignIn>>,
@@ -91,9 +91,11 @@ impl Connection {
         let Some(open) = self.stage.open_mut() else { return };
         match action {
             Action::Send(text) => {
-                let message = open.carrier.message(&text);
+                let message = self.stage.message(&text);
                 self.push(message, core);
             }
+            // A session over HTTP has heartbeats of its own.
+            Action::Ping(_) if open.is_polled() => {}
             Action::Ping(payload) => self.push(frame::ping(payload), core),
             Action::Subscribe(join) => {
                 // The confirmation is queued in the call that joins, so no event can overtake it.
@@ -143,6 +145,18 @@ impl Connection {
 }
 
 impl Open {
+    /// A session that begins, and counts from now on.
+    pub(super) fn new(decoder: Option<Decoder>, session: Session, app: Arc<AppHandle>, core: &Core) -> Self {
+        let counts = !matches!(session, Session::Pusher(_)) || !app.app.authorized_connections;
+        let counted = counts.then(|| Counted::new(&app.connections));
+        let _session = Counted::new(&core.node.sessions);
+        Self { decoder, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+    }
+
+    fn is_polled(&self) -> bool {
+        self.decoder.is_none()
+    }
+
     /// Gives the session one input.
     pub(super) fn tell(&mut self, slot: u32, input: Input<'_>, core: &Core, actions: &mut Actions) {
         let own = Own { table: &core.table, channels: &self.app.channels, slot };

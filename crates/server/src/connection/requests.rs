@@ -1,8 +1,8 @@
 //! A connection before it has become a session: requests, handshakes, and what is answered to both.
 
-use super::carrier::Carrier;
-use super::open::{Counted, Open};
+use super::open::Open;
 use super::session::{LastWord, Session};
+use super::visit::Receiving;
 use super::{Connection, Core, Stage, Verdict};
 use crate::api::{self, ApiRequest, Caller};
 use crate::config::Dialect;
@@ -40,8 +40,10 @@ pub(crate) struct Requests {
     pub(super) deadline: Time,
     /// The PROXY header comes first.
     proxied: bool,
-    /// The peer of a publish that waits for its commit goes on afterwards.
-    keep_alive: bool,
+    /// The peer of a request that is answered later goes on afterwards.
+    pub(super) keep_alive: bool,
+    /// What the response under way takes frames for.
+    pub(super) receiving: Option<Receiving>,
 }
 
 /// What became of a publish over Pushi's REST API.
@@ -64,6 +66,8 @@ pub(super) enum Phase {
     Body,
     /// Room for what a complete request publishes.
     Room,
+    /// What a session has to say, as long as it has.
+    Receiving,
     /// The store's word on what a complete request publishes.
     Commit,
     /// The moment to refuse a handshake: the server drains.
@@ -100,17 +104,17 @@ pub(crate) struct Handshake<'a> {
 
 impl Requests {
     pub(crate) fn new(read: Vec<u8>, proxied: bool, deadline: Time) -> Self {
-        Self { read, phase: Phase::Head, deadline, proxied, keep_alive: true }
+        Self { read, phase: Phase::Head, deadline, proxied, keep_alive: true, receiving: None }
     }
 
     /// Enters a phase, which must end within `patience`; staying in it gains no time.
-    fn enter(&mut self, phase: Phase, patience: Duration, now: Time) {
+    pub(super) fn enter(&mut self, phase: Phase, patience: Duration, now: Time) {
         if self.phase != phase {
             (self.phase, self.deadline) = (phase, now + patience);
         }
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Verdict {
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Verdict {
         self.read.clear();
         self.read.extend_from_slice(bytes);
         Verdict::Keep
@@ -181,6 +185,26 @@ impl Connection {
                     requests.enter(Phase::Room, limits.publish_wait, core.now);
                     requests.keep(bytes);
                     return Verdict::Park;
+                }
+                First::Mounted(mounted) => {
+                    let len = mounted.head.len;
+                    if let Some(shard) = mounted.shard(&core.node).filter(|shard| *shard != core.number) {
+                        if core.outgoing.owed(self.slot) > 0 {
+                            requests.enter(Phase::Writing, limits.idle_timeout, core.now);
+                            return requests.keep(bytes);
+                        }
+                        return Verdict::Move { shard, read: bytes.to_vec() };
+                    }
+                    if mounted.brings_messages() && !core.node.has_room() {
+                        requests.enter(Phase::Room, limits.publish_wait, core.now);
+                        requests.keep(bytes);
+                        return Verdict::Park;
+                    }
+                    requests.enter(Phase::Idle, limits.idle_timeout, core.now);
+                    match self.answer_mounted(&mounted, &bytes[len..], core) {
+                        Verdict::Keep => len,
+                        verdict => return verdict,
+                    }
                 }
                 First::Publish(head, body) => {
                     requests.enter(Phase::Idle, limits.idle_timeout, core.now);
@@ -274,14 +298,14 @@ impl Connection {
     }
 
     /// Answers, then takes no more requests.
-    fn reject(&mut self, answer: &Answer, core: &mut Core) -> Verdict {
+    pub(super) fn reject(&mut self, answer: &Answer, core: &mut Core) -> Verdict {
         let response = core.responses.write(answer, false, core.now);
         self.push(response, core);
         self.finish(core)
     }
 
     /// Sends what is owed, then ends.
-    fn finish(&mut self, core: &mut Core) -> Verdict {
+    pub(super) fn finish(&mut self, core: &mut Core) -> Verdict {
         self.end_session(false, core);
         self.show_end(core);
         if let Stage::Closing(closing) = &mut self.stage {
@@ -303,7 +327,7 @@ impl Connection {
         match requests.phase {
             // Between requests nothing is owed, not even an explanation; and who takes no answers takes none about that.
             // The store says nothing any more: neither can we.
-            Phase::Idle | Phase::Commit | Phase::Writing | Phase::Turn => Verdict::Drop,
+            Phase::Idle | Phase::Commit | Phase::Writing | Phase::Turn | Phase::Receiving => Verdict::Drop,
             Phase::Head if requests.read.is_empty() => Verdict::Drop,
             Phase::Head | Phase::Body => {
                 if requests.phase == Phase::Body {
@@ -379,26 +403,35 @@ impl Connection {
         if !response.is_empty() {
             core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         }
-        let (format, counts) = match &session {
-            Session::Pusher(_) => (Format::of(deflate), !app.app.authorized_connections),
-            Session::Pushi(_) => (Format::Pushi, true),
+        let format = match &session {
+            Session::Pusher(_) => Format::of(deflate),
+            Session::Pushi(_) => Format::Pushi,
         };
-        let counted = counts.then(|| Counted::new(&app.connections));
-        let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
         core.outgoing.set_format(self.slot, format);
-        let decoder = Decoder::new(coding);
-        self.stage = Stage::Session(Open {
-            carrier: Carrier::WebSocket(decoder),
-            session,
-            app,
-            sign_in: None,
-            parked: false,
-            waiting: None,
-            counted,
-            _session: Counted::new(&core.node.sessions),
-        });
+        let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
+        self.stage = Stage::Session(Open::new(Some(Decoder::new(coding)), session, app, core));
         core.stats.handshakes.add(1);
         self.step(Input::Opened, core);
+    }
+
+    /// Opens a session over HTTP, or says why not.
+    pub(super) fn open_polled(&mut self, handshake: &Handshake<'_>, core: &mut Core) {
+        let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
+        match self.open_pusher(handshake, socket_id, core) {
+            Err(last) => {
+                core.stats.refused.add(1);
+                self.last_word(&last, core);
+            }
+            Ok((app, session)) => {
+                core.outgoing.set_format(self.slot, Format::Quoted);
+                let open = Open::new(None, session, app, core);
+                if let Some(polled) = self.polled() {
+                    polled.open = Some(open);
+                }
+                core.stats.handshakes.add(1);
+                self.step(Input::Opened, core);
+            }
+        }
     }
 
     fn open_pusher(&self, handshake: &Handshake<'_>, socket_id: SocketId, core: &Core) -> Result<(Arc<AppHandle>, Session), LastWord> {

@@ -1,15 +1,21 @@
 //! HTTP/1.1 as the shard sees it: the first look at a request, which decides who answers. What is neither an upgrade nor a small publish
 //! goes to [`service`].
 
+pub(crate) mod mount;
 pub(crate) mod proxy;
 pub(crate) mod response;
 pub(crate) mod service;
 
 use crate::config::Dialect;
 use crate::listener::Listener;
+use crate::node::Node;
+use crate::transport::sockjs::{Asked, Missing, Route};
 use crate::transport::websocket::handshake::{self, Upgrade};
 use httparse::{Header, Request, Status};
+use mount::{Found, Mount};
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Header lines of a request, whatever `limits.headers` allows.
 pub(crate) const HEADERS_MAX: usize = 128;
@@ -29,6 +35,8 @@ pub(crate) enum First<'a> {
     Publish(Head<'a>, &'a [u8]),
     /// The same for Pushi's REST API, if its session is known.
     PushiPublish(Head<'a>, &'a [u8]),
+    /// A request below a path of SockJS.
+    Mounted(Box<Mounted<'a>>),
     /// Any other request.
     Other,
     /// A head that is longer than it may be, whole or not.
@@ -54,6 +62,33 @@ pub(crate) struct Head<'a> {
     /// Bytes of head and body.
     pub(crate) len: usize,
     pub(crate) keep_alive: bool,
+    /// Whether it is HTTP/1.1, and not 1.0.
+    pub(crate) is_current: bool,
+}
+
+/// A request below a path of SockJS.
+pub(crate) struct Mounted<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) found: Found<'a>,
+    /// What it is for, or why it is for nothing.
+    pub(crate) route: Result<Route<'a>, Missing>,
+    pub(crate) asked: Asked<'a>,
+    /// `None` if it is larger than it may be, or cannot be read.
+    pub(crate) body: Option<Cow<'a, [u8]>>,
+}
+
+impl Mounted<'_> {
+    /// The shard whose session it is for, if it is for one.
+    pub(crate) fn shard(&self, node: &Node) -> Option<usize> {
+        let name = mount::session_name(&self.found, self.route.as_ref().ok()?)?;
+        Some(node.shard_of(self.mount.number, &name))
+    }
+
+    /// Whether what it brings may be published.
+    pub(crate) fn brings_messages(&self) -> bool {
+        matches!(self.route, Ok(Route::Send { .. }))
+    }
 }
 
 /// Looks at the start of `bytes`. A head has at most `headers_max` headers and `bytes_max` bytes.
@@ -87,7 +122,11 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
         session: None,
         len: head_len,
         keep_alive: keeps_alive(headers, version),
+        is_current: version == 1,
     };
+    if let Some(mount) = listener.mounts.iter().find(|mount| mount.find(listener.strip(path)).is_some()) {
+        return mounted(bytes, mount, seen, headers, listener);
+    }
     if has_token(headers, "connection", "upgrade") && has_token(headers, "upgrade", "websocket") {
         return First::Upgrade(seen, Upgrade::check(method, version, headers));
     }
@@ -110,6 +149,33 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
         Some(body) => First::Publish(seen, body),
         None => First::Partial { head: true },
     }
+}
+
+/// A request for a service of SockJS, with its body.
+fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers: &[Header<'a>], listener: &Listener) -> First<'a> {
+    let Some(found) = mount.find(listener.strip(head.path)) else { return First::Other };
+    let route = mount.service.route(head.method, found.below);
+    let length = if has(headers, "transfer-encoding") { None } else { Some(plain_length(headers).unwrap_or_default()) };
+    let body = match mount::body(&bytes[head.len..], length, mount.service.settings().request_bytes) {
+        mount::Body::Partial => return First::Partial { head: true },
+        mount::Body::Whole(body, len) => {
+            head.len += len;
+            Some(body)
+        }
+        mount::Body::TooLarge | mount::Body::Bad => None,
+    };
+    head.content_type = text(headers, "content-type");
+    let asked = Asked {
+        origin: head.origin,
+        request_headers: text(headers, "access-control-request-headers"),
+        cookie: text(headers, "cookie"),
+        if_none_match: text(headers, "if-none-match"),
+    };
+    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body }))
+}
+
+fn has(headers: &[Header<'_>], name: &str) -> bool {
+    headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
 }
 
 /// Whether `bytes` begin with a WebSocket handshake, good or bad.

@@ -88,7 +88,10 @@ impl Writer {
         if !answer.content_type.is_empty() {
             put(&["\r\ncontent-type: ", answer.content_type]);
         }
-        put(&["\r\ncontent-length: ", number.format(answer.body.len())]);
+        // Where there is no body by definition its length is not told either.
+        if !matches!(answer.status, 204 | 304) {
+            put(&["\r\ncontent-length: ", number.format(answer.body.len())]);
+        }
         if let Some(allow) = answer.allow {
             put(&["\r\nallow: ", allow]);
         }
@@ -100,6 +103,27 @@ impl Writer {
         }
         put(&[if keep_alive { "\r\n\r\n" } else { "\r\nconnection: close\r\n\r\n" }]);
         out.extend_from_slice(&answer.body);
+        out.into()
+    }
+
+    /// The head of a response whose body grows, and what its body begins with. In HTTP/1.0 the end of the connection ends it.
+    pub(crate) fn write_head(&mut self, answer: &Answer, chunked: bool, keep_alive: bool, now: Time) -> Bytes {
+        let mut out = format!("HTTP/1.1 200 OK\r\ndate: {}\r\ncontent-type: {}", self.date(now), answer.content_type);
+        for (name, value) in &answer.headers {
+            out.extend(["\r\n", name, ": ", value]);
+        }
+        if chunked {
+            out.push_str("\r\ntransfer-encoding: chunked");
+        }
+        out.push_str(if chunked && keep_alive { "\r\n\r\n" } else { "\r\nconnection: close\r\n\r\n" });
+        let mut out = out.into_bytes();
+        if !answer.body.is_empty() && chunked {
+            out.extend_from_slice(format!("{:x}\r\n", answer.body.len()).as_bytes());
+        }
+        out.extend_from_slice(&answer.body);
+        if !answer.body.is_empty() && chunked {
+            out.extend_from_slice(b"\r\n");
+        }
         out.into()
     }
 

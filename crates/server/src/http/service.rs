@@ -63,7 +63,7 @@ pub(crate) fn take_over(node: &Arc<Node>, arrival: Arrival) {
         Socket::Plain(stream) => TcpStream::from_std(stream.into()).map(Stream::Tcp),
         Socket::Unix(stream) => UnixStream::from_std(stream.into()).map(Stream::Unix),
         // Such a connection began here and came to the shard for an upgrade; it has asked for one and then for something else.
-        Socket::Tls(_) => return,
+        Socket::Tls(_) | Socket::Away { .. } => return,
     };
     match stream {
         Ok(stream) => serve_http1(node, stream, read, peer, listener, guard),
@@ -399,7 +399,7 @@ impl Caller {
         drop(guard);
         let (listener, guard) = (Arc::clone(&self.listener), NodeGuard::new(&self.node));
         // A copy: a slice would keep the service's whole buffer for the connection's life.
-        assign(&self.node, Arrival { socket, peer, listener, guard, read: parts.read_buf.to_vec(), upgraded: Some(upgraded) });
+        assign(&self.node, Arrival { socket, peer, listener, guard, read: parts.read_buf.to_vec(), upgraded: Some(upgraded), begun: true });
         Ok(())
     }
 }

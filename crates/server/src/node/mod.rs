@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 pub(crate) use keep::{Reply, no_store};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidings_dialect::action::{End, Join, SignIn};
@@ -58,6 +59,8 @@ pub(crate) struct Node {
     pushi_apps: HashMap<AppId, config::Pushi, RandomState>,
     /// Who is logged in at the REST API.
     pub(crate) logins: Logins,
+    /// Spreads sessions over HTTP among the shards, in a way that no client knows.
+    spread: RandomState,
     /// The server will stop: whoever balances load should look elsewhere.
     leaving: AtomicBool,
     draining: watch::Sender<bool>,
@@ -137,6 +140,7 @@ impl Node {
             pushi: config.pushi.iter().find(|section| section.app.is_none()).cloned().unwrap_or_default(),
             pushi_apps: config.pushi.iter().filter_map(|section| Some((section.app.clone()?, section.clone()))).collect(),
             logins: Logins::default(),
+            spread: RandomState::default(),
             leaving: AtomicBool::new(false),
             draining: watch::Sender::new(false),
             runtime,
@@ -158,6 +162,11 @@ impl Node {
     /// The settings of Pushi's dialect for an app.
     pub(crate) fn pushi(&self, app: &AppId) -> &config::Pushi {
         self.pushi_apps.get(app).unwrap_or(&self.pushi)
+    }
+
+    /// The shard that has the session of that name over HTTP, of all of its mount.
+    pub(crate) fn shard_of(&self, mount: usize, name: &str) -> usize {
+        (self.spread.hash_one((mount, name)) % self.shards.len() as u64) as usize
     }
 
     /// Those that are of no app.

@@ -96,6 +96,8 @@ pub(crate) struct Arrival {
     pub(crate) read: Vec<u8>,
     /// Somebody else has answered its handshake.
     pub(crate) upgraded: Option<Upgraded>,
+    /// Requests came before: no PROXY header comes any more.
+    pub(crate) begun: bool,
 }
 
 /// A handshake that was answered.

@@ -6,6 +6,7 @@
 mod fan_out;
 mod handle;
 pub(crate) mod outgoing;
+mod polls;
 pub(crate) mod socket;
 pub(crate) mod stats;
 pub(crate) mod table;
@@ -16,6 +17,7 @@ use crate::connection::{Connection, Core, Handshake, Requests, Stage, Verdict};
 use crate::http;
 use crate::listener::{Acceptor, assign};
 use crate::node::Node;
+use crate::transport::sockjs;
 use crate::transport::websocket::Inflater;
 use crate::wire::Encoder;
 pub(crate) use handle::{Arrival, Command, Listed, Seed, ShardHandle, Upgraded};
@@ -23,6 +25,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use handle::WAKE;
 use outgoing::{Flushed, Outgoing, Urgency};
+use polls::Sessions;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -66,6 +69,10 @@ pub(crate) struct Shard {
     overflowed: Vec<u32>,
     due: Vec<(u64, Alarm)>,
     generations: u32,
+    /// Sessions over HTTP, by the number of their mount.
+    sessions: Vec<Sessions>,
+    /// Names responses that take frames.
+    receivers: u32,
     drain: Option<Draining>,
     stopped: bool,
 }
@@ -92,6 +99,7 @@ impl Seed {
             stats: self.stats,
             responses: http::response::Writer::default(),
             actions: Actions::new(),
+            polls: sockjs::Actions::new(),
         };
         Shard {
             core,
@@ -110,6 +118,8 @@ impl Seed {
             overflowed: Vec::new(),
             due: Vec::new(),
             generations: 0,
+            sessions: Vec::new(),
+            receivers: 0,
             drain: None,
             stopped: false,
         }
@@ -217,7 +227,7 @@ impl Shard {
 
     /// Takes a socket in.
     fn open(&mut self, arrival: Arrival) {
-        let Arrival { mut socket, peer, listener, guard, read, upgraded } = arrival;
+        let Arrival { mut socket, peer, listener, guard, read, upgraded, begun } = arrival;
         if self.connections.len() >= PLACES_MAX {
             self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
             return;
@@ -233,11 +243,11 @@ impl Shard {
         self.generations = self.generations.wrapping_add(1);
         let deadline = self.core.now + self.core.node.limits.header_timeout;
         let tls = socket.is_tls();
-        let proxied = listener.expects_proxy_header(peer.hop) && !tls && upgraded.is_none();
+        let proxied = listener.expects_proxy_header(peer.hop) && !tls && upgraded.is_none() && !begun;
         let stage = Stage::Http(Box::new(Requests::new(Vec::new(), proxied, deadline)));
         let (slot, generation) = (slot as u32, self.generations);
         let now = self.core.now;
-        entry.insert(Connection { socket, slot, generation, alarm: 0, stalled: now, stage, listener, peer, guard });
+        entry.insert(Connection { socket, slot, generation, alarm: 0, stalled: now, stage, listener, peer, guard: Some(guard) });
         self.core.outgoing.open(slot as usize);
         self.core.table.reserve(slot as usize);
         self.arm(slot);
@@ -282,19 +292,31 @@ impl Shard {
                 self.hand_over(slot, read);
                 return false;
             }
+            Verdict::Move { shard, read } => {
+                self.move_to(shard, slot, read);
+                return false;
+            }
+            Verdict::Visit(visit) => self.visit(slot, *visit),
             Verdict::Drop => {
                 self.drop_connection(slot);
                 return false;
             }
         }
+        if self.connections.get(slot as usize).is_some_and(Connection::is_polled) {
+            self.pass_on(slot);
+        }
         self.arm(slot);
-        true
+        self.connections.contains(slot as usize)
     }
 
     /// Reads what the socket has, within a turn's share. `to_end` if the peer has closed its side: the end must be seen too.
     fn read(&mut self, slot: u32, to_end: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+            if to_end && connection.receiving().is_some() {
+                // It has nothing more to ask, and takes nothing more either.
+                return self.drop_connection(slot);
+            }
             if connection.is_parked() {
                 return;
             }
@@ -448,6 +470,9 @@ impl Shard {
     /// Writes what a connection is owed.
     fn flush(&mut self, slot: u32) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if connection.is_polled() {
+            return self.pass_on(slot);
+        }
         let was_blocked = self.core.outgoing.is_blocked(slot);
         let (outgoing, socket) = (&mut self.core.outgoing, &mut connection.socket);
         let before = outgoing.owed(slot);
@@ -533,8 +558,20 @@ impl Shard {
         if self.poll.registry().deregister(&mut connection.socket).is_err() {
             return;
         }
-        let Connection { socket, peer, listener, guard, .. } = connection;
-        http::service::take_over(&self.core.node, Arrival { socket, peer, listener, guard, read, upgraded: None });
+        if let Some(arrival) = arrival(connection, read) {
+            http::service::take_over(&self.core.node, arrival);
+        }
+    }
+
+    /// Gives a socket, and what was read from it, to another shard.
+    fn move_to(&mut self, shard: usize, slot: u32, read: Vec<u8>) {
+        let Some(mut connection) = self.remove(slot) else { return };
+        if self.poll.registry().deregister(&mut connection.socket).is_err() {
+            return;
+        }
+        if let Some(arrival) = arrival(connection, read) {
+            self.core.node.shards[shard].command(Command::Open(Box::new(arrival)));
+        }
     }
 
     fn drop_connection(&mut self, slot: u32) {
@@ -543,15 +580,25 @@ impl Shard {
         if catch_unwind(AssertUnwindSafe(|| connection.dropped(core))).is_err() {
             self.core.stats.panics.add(1);
         }
-        self.remove(slot);
+        if let Some(mut connection) = self.remove(slot) {
+            self.forget(&mut connection);
+        }
     }
 
     fn remove(&mut self, slot: u32) -> Option<Connection> {
         let connection = self.connections.try_remove(slot as usize)?;
         self.core.outgoing.close(slot);
-        self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
+        if !connection.is_polled() {
+            self.core.stats.connections.fetch_sub(1, Ordering::Relaxed);
+        }
         Some(connection)
     }
+}
+
+/// A connection on its way to somebody else, who goes on where it stood.
+fn arrival(connection: Connection, read: Vec<u8>) -> Option<Arrival> {
+    let Connection { socket, peer, listener, guard, .. } = connection;
+    Some(Arrival { socket, peer, listener, guard: guard?, read, upgraded: None, begun: true })
 }
 
 /// Accepts for several shards, on a thread of its own, until the node drains.

@@ -166,6 +166,27 @@ impl Outgoing {
         }
     }
 
+    /// Takes what is owed to a connection that has no socket, frame by frame.
+    pub(crate) fn take(&mut self, slot: u32, mut to: impl FnMut(Bytes)) {
+        let queue = &mut self.queues[slot as usize];
+        let (frames, format) = (std::mem::take(&mut queue.frames), queue.format);
+        queue.owed = 0;
+        for index in frames {
+            to(self.frames.shared(index, format));
+            self.frames.release(index);
+        }
+        self.weigh(slot);
+    }
+
+    /// Sees to it that the connection is written in this turn, even if it is owed nothing: what follows its last byte is done then.
+    pub(crate) fn touch(&mut self, slot: u32) {
+        let queue = &mut self.queues[slot as usize];
+        if queue.mark != Mark::First {
+            queue.mark = Mark::First;
+            self.first.push_back(slot);
+        }
+    }
+
     fn forget_held(&mut self, slot: u32) {
         if self.held.is_empty() {
             return;
@@ -479,6 +500,14 @@ impl Frames {
             Content::Event(event) => event.encoding(format as usize).map_or(&[], |bytes| bytes),
             Content::Own(bytes) => bytes,
             Content::Free => &[],
+        }
+    }
+
+    fn shared(&self, index: FrameIndex, format: Format) -> Bytes {
+        match &self.slots[index as usize].content {
+            Content::Event(event) => event.encoding(format as usize).cloned().unwrap_or_default(),
+            Content::Own(bytes) => bytes.clone(),
+            Content::Free => Bytes::new(),
         }
     }
 

@@ -9,6 +9,11 @@ pub(crate) enum Socket {
     Plain(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsSocket>),
+    /// Nothing: what the connection is owed waits for another's.
+    Away {
+        /// Whether its client came over TLS.
+        tls: bool,
+    },
 }
 
 impl Socket {
@@ -17,6 +22,7 @@ impl Socket {
             Self::Plain(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
             Self::Tls(tls) => tls.read(buffer),
+            Self::Away { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -31,6 +37,7 @@ impl Socket {
             Self::Plain(stream) => stream.shutdown(std::net::Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
             Self::Tls(tls) => tls.finish(),
+            Self::Away { .. } => Ok(()),
         };
         // It fails only where the peer is gone already.
         let _ = result;
@@ -41,13 +48,13 @@ impl Socket {
         let stream = match self {
             Self::Plain(stream) => stream,
             Self::Tls(tls) => tls.stream(),
-            Self::Unix(_) => return,
+            Self::Unix(_) | Self::Away { .. } => return,
         };
         let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self, Self::Tls(_) | Self::Away { tls: true })
     }
 }
 
@@ -58,6 +65,7 @@ impl Write for Socket {
             Self::Plain(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
             Self::Tls(tls) => tls.write(bytes),
+            Self::Away { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
@@ -66,13 +74,14 @@ impl Write for Socket {
             Self::Plain(stream) => stream.write_vectored(slices),
             Self::Unix(stream) => stream.write_vectored(slices),
             Self::Tls(tls) => tls.write_vectored(slices),
+            Self::Away { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Tls(tls) => tls.flush(),
-            Self::Plain(_) | Self::Unix(_) => Ok(()),
+            Self::Plain(_) | Self::Unix(_) | Self::Away { .. } => Ok(()),
         }
     }
 }
@@ -83,6 +92,7 @@ impl mio::event::Source for Socket {
             Self::Plain(stream) => stream.register(registry, token, interests),
             Self::Unix(stream) => stream.register(registry, token, interests),
             Self::Tls(tls) => tls.stream_mut().register(registry, token, interests),
+            Self::Away { .. } => Ok(()),
         }
     }
 
@@ -91,6 +101,7 @@ impl mio::event::Source for Socket {
             Self::Plain(stream) => stream.reregister(registry, token, interests),
             Self::Unix(stream) => stream.reregister(registry, token, interests),
             Self::Tls(tls) => tls.stream_mut().reregister(registry, token, interests),
+            Self::Away { .. } => Ok(()),
         }
     }
 
@@ -99,6 +110,7 @@ impl mio::event::Source for Socket {
             Self::Plain(stream) => stream.deregister(registry),
             Self::Unix(stream) => stream.deregister(registry),
             Self::Tls(tls) => tls.stream_mut().deregister(registry),
+            Self::Away { .. } => Ok(()),
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Session {
     /// Their bytes.
     pending_bytes: usize,
     receiver: Option<Receiver>,
+    /// The client waits for a sign of life.
+    reassures: bool,
     /// The receiver, attached or not any more.
     last: ReceiverId,
     /// With a receiver: when it is sent a heartbeat. Without: when the session is over.
@@ -93,6 +95,7 @@ impl Session {
             state: State::Open,
             pending: SmallVec::new(),
             pending_bytes: 0,
+            reassures: false,
             receiver: Some(Receiver { framing, sent: 0 }),
             last: receiver,
             deadline: now,
@@ -132,11 +135,18 @@ impl Session {
         self.pending.push(message);
     }
 
+    /// The client asks for a sign of life: an empty frame comes next, unless another does (P-19.7).
+    pub fn reassure(&mut self, now: Time, actions: &mut Actions) {
+        self.reassures = matches!(self.state, State::Open);
+        self.flush(now, actions);
+    }
+
     /// Sends what waits, in one frame (S-7.4), if there is a receiver. To be called once all messages of a turn are queued.
     pub fn flush(&mut self, now: Time, actions: &mut Actions) {
-        if self.receiver.is_none() || self.pending.is_empty() {
+        if self.receiver.is_none() || self.pending.is_empty() && !self.reassures {
             return;
         }
+        self.reassures = false;
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         self.write(&Frame::Messages(&pending), now, actions);
@@ -169,6 +179,12 @@ impl Session {
         if receiver != self.last || !matches!(self.state, State::Open) {
             return;
         }
+        if self.settings.outlives_responses {
+            if self.receiver.is_some() {
+                self.detach(now);
+            }
+            return;
+        }
         self.state = State::Interrupted;
         self.forget_pending();
         self.detach(now);
@@ -187,6 +203,10 @@ impl Session {
             actions.push_back(Action::Closed(Ended::Abandoned));
         }
         self.forget_pending();
+        if self.settings.outlives_responses {
+            // It was left to the client, who does not come.
+            actions.push_back(Action::End(self.last));
+        }
         actions.push_back(Action::Over);
     }
 
@@ -248,7 +268,9 @@ impl Session {
         actions.push_back(Action::Write { to: self.last, chunk });
         self.deadline = now + self.settings.heartbeat_delay;
         if ends {
-            actions.push_back(Action::End(self.last));
+            if receiver.framing.is_polling() || !self.settings.outlives_responses {
+                actions.push_back(Action::End(self.last));
+            }
             self.detach(now);
         }
     }

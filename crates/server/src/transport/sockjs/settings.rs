@@ -7,6 +7,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Bytes of frames after which a streaming response ends (S-5.10).
     pub response_limit: usize,
+    /// Whether its clients break a response off when it is full, and come back: then a response that ends ends nothing else, and a full one is
+    /// left to them (P-19.6).
+    pub outlives_responses: bool,
     /// How long after a receiver was attached, or was last sent something, it is sent a heartbeat (S-7.7).
     pub heartbeat_delay: Duration,
     /// How long a session lasts without a receiver (S-7.5).
@@ -49,6 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             response_limit: 128 << 10,
+            outlives_responses: false,
             heartbeat_delay: Duration::from_secs(25),
             disconnect_delay: Duration::from_secs(5),
             jsessionid: false,

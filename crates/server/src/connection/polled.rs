@@ -1,0 +1,164 @@
+//! A session over HTTP: a connection without a socket, whose messages wait for the response that takes them (sockjs.md section 7).
+
+use super::open::Open;
+use super::requests::Handshake;
+use super::visit::Hello;
+use super::{Connection, Core, Stage, Verdict};
+use crate::http::mount::Mount;
+use crate::transport::sockjs::{self, Accepts, Ended, Framing, Inbound, ReceiverId};
+use bytes::Bytes;
+use std::sync::Arc;
+use tidings_dialect::action::{Close, Input};
+use tidings_hub::Time;
+
+/// What stands in for a socket.
+pub(crate) struct Polled {
+    pub(super) life: sockjs::Session,
+    /// The session of the dialect; `None` before it began, and when it is over: its last word is told to whoever still asks.
+    pub(super) open: Option<Open>,
+    /// Said once all is said that comes before it.
+    closing: Option<sockjs::Close>,
+    /// How the client came in, until it is let in.
+    hello: Option<Hello>,
+    mount: Arc<Mount>,
+    /// What it is called in URLs.
+    name: String,
+}
+
+impl Polled {
+    /// Begins with the first response; what it is to send is among the actions.
+    pub(crate) fn begin(mount: Arc<Mount>, name: String, hello: Hello, id: ReceiverId, framing: Framing, core: &mut Core) -> Self {
+        let settings = Arc::clone(mount.service.settings());
+        let life = sockjs::Session::open(settings, id, framing, core.now, &mut core.polls);
+        Self { life, open: None, closing: None, hello: Some(hello), mount, name }
+    }
+
+    /// Where it is found, to be taken out.
+    pub(crate) fn place(&self) -> (&Mount, &str) {
+        (&self.mount, &self.name)
+    }
+
+    /// The response that takes its messages now.
+    pub(crate) fn receiver(&self) -> Option<ReceiverId> {
+        self.life.receiver()
+    }
+
+    pub(super) fn next_timeout(&self) -> Time {
+        let open = self.open.as_ref().map_or(super::NEVER, |open| open.session.next_timeout());
+        open.min(self.life.next_timeout())
+    }
+
+    pub(super) fn close(&mut self, close: &Close) {
+        self.closing.get_or_insert_with(|| sockjs::Close { code: close.code, reason: close.reason.clone() });
+    }
+}
+
+impl Connection {
+    /// Whether it has no socket of its own.
+    pub(crate) fn is_polled(&self) -> bool {
+        matches!(self.stage, Stage::Polled(_))
+    }
+
+    /// What stands in for a socket, if something does.
+    pub(crate) fn polled(&mut self) -> Option<&mut Polled> {
+        match &mut self.stage {
+            Stage::Polled(polled) => Some(polled),
+            _ => None,
+        }
+    }
+
+    /// Lets the client in, or says why not: the first frame is on its way.
+    pub(crate) fn let_in(&mut self, core: &mut Core) {
+        let Some(hello) = self.polled().and_then(|polled| polled.hello.take()) else { return };
+        let handshake = Handshake {
+            path: &hello.path,
+            query: &hello.query,
+            origin: hello.origin.as_deref(),
+            forwarded_proto: hello.forwarded_proto.as_deref(),
+        };
+        self.open_polled(&handshake, core);
+    }
+
+    /// Gives the session one more response.
+    pub(crate) fn attach(&mut self, id: ReceiverId, framing: Framing, core: &mut Core) {
+        let Stage::Polled(polled) = &mut self.stage else { return };
+        polled.life.attach(id, framing, core.now, &mut core.polls);
+        self.step(Input::Ping, core);
+    }
+
+    /// Gives the session what its client sent. `false` if there is none any more.
+    pub(crate) fn hear(&mut self, messages: &[Inbound<'_>], core: &mut Core) -> bool {
+        let Stage::Polled(polled) = &mut self.stage else { return false };
+        match polled.life.accepts() {
+            Accepts::Yes if messages.is_empty() => {
+                polled.life.reassure(core.now, &mut core.polls);
+                self.step(Input::Ping, core);
+            }
+            Accepts::Yes => {
+                for message in messages {
+                    let (Inbound::Text(text) | Inbound::Other(text)) = message;
+                    self.step(Input::Text(text), core);
+                }
+            }
+            Accepts::Dropped => {}
+            Accepts::No => return false,
+        }
+        true
+    }
+
+    /// A response broke off.
+    pub(crate) fn cut(&mut self, id: ReceiverId, core: &mut Core) {
+        if let Stage::Polled(polled) = &mut self.stage {
+            polled.life.cut(id, core.now, &mut core.polls);
+        }
+    }
+
+    /// Passes on what the session was queued, and its last word behind it. `owed` is what the response's socket has not taken yet.
+    pub(crate) fn pass_on(&mut self, owed: usize, core: &mut Core) {
+        let Stage::Polled(polled) = &mut self.stage else { return };
+        let (life, polls) = (&mut polled.life, &mut core.polls);
+        core.outgoing.take(self.slot, |message| life.send(message, owed, core.now, polls));
+        life.flush(core.now, polls);
+        if let Some(close) = polled.closing.take() {
+            life.close(close, core.now, polls);
+        }
+    }
+
+    /// The client is gone, or did not take what it was sent.
+    pub(crate) fn gone(&mut self, ended: Ended, core: &mut Core) {
+        let Stage::Polled(polled) = &mut self.stage else { return };
+        if let Some(open) = polled.open.take() {
+            if ended == Ended::Slow {
+                core.stats.slow.add(1);
+            }
+            open.end(self.slot, core);
+        }
+    }
+}
+
+impl Connection {
+    /// Leaves all channels at once. What waits is still told.
+    pub(super) fn leave_all(&mut self, core: &mut Core) {
+        if let Stage::Polled(polled) = &mut self.stage
+            && let Some(open) = polled.open.take()
+        {
+            open.end(self.slot, core);
+        }
+    }
+
+    pub(super) fn tick_polled(&mut self, core: &mut Core) -> Verdict {
+        let Stage::Polled(polled) = &mut self.stage else { return Verdict::Keep };
+        polled.life.tick(core.now, &mut core.polls);
+        if polled.open.as_ref().is_some_and(|open| open.session.next_timeout() <= core.now) {
+            self.step(Input::Tick, core);
+        }
+        Verdict::Keep
+    }
+}
+
+/// A message as it waits for the response that takes it.
+pub(super) fn message(text: &[u8]) -> Bytes {
+    let mut quoted = Vec::new();
+    sockjs::quote(&String::from_utf8_lossy(text), &mut quoted);
+    quoted.into()
+}

@@ -1,0 +1,139 @@
+//! Where sessions over HTTP are served: a path below which SockJS is spoken, and who speaks above it.
+
+use crate::config::{self, Dialect};
+use crate::transport::sockjs::{self, Route, Service, Settings, Transport};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Below this path Pusher's client falls back to HTTP (P-19.3); it can be told another one, which a proxy has to map.
+const PUSHER: &str = "/pusher";
+/// How long a session of Pusher's client waits for the next receiving request (P-19.8).
+const PUSHER_PATIENCE: Duration = Duration::from_secs(30);
+/// What Pusher's client takes of one streaming response before it leaves it and comes again (P-19.6).
+const PUSHER_RESPONSE: usize = 256 * 1024;
+
+/// A path below which SockJS is spoken.
+pub(crate) struct Mount {
+    /// Its place among all of the node.
+    pub(crate) number: usize,
+    pub(crate) service: Service,
+    prefix: String,
+    /// How many sessions it has.
+    sessions: AtomicUsize,
+}
+
+/// A request below a mount.
+pub(crate) struct Found<'p> {
+    /// The part of the path that names the key of an app.
+    pub(crate) key: &'p str,
+    /// The rest.
+    pub(crate) below: &'p str,
+}
+
+/// All mounts of a node; listeners that speak the same share one, and its sessions.
+pub(crate) struct Mounts {
+    pusher: Arc<Mount>,
+}
+
+impl Mounts {
+    pub(crate) fn new() -> Self {
+        Self { pusher: Arc::new(Mount::pusher(0)) }
+    }
+
+    /// Those of a listener.
+    pub(crate) fn of(&self, listener: &config::Listener) -> Vec<Arc<Mount>> {
+        let pusher = listener.dialects.contains(&Dialect::Pusher).then(|| Arc::clone(&self.pusher));
+        pusher.into_iter().collect()
+    }
+}
+
+impl Mount {
+    /// Pusher's fallbacks: frames of SockJS by two of its transports, below a path that names the key.
+    pub(crate) fn pusher(number: usize) -> Self {
+        let settings = Settings {
+            transports: [Transport::Xhr, Transport::XhrStreaming].into_iter().collect(),
+            response_limit: PUSHER_RESPONSE,
+            disconnect_delay: PUSHER_PATIENCE,
+            outlives_responses: true,
+            ..Settings::default()
+        };
+        Self { number, service: Service::new(settings), prefix: PUSHER.to_owned(), sessions: AtomicUsize::new(0) }
+    }
+
+    /// What a path is below this mount; `None` if it belongs to somebody else.
+    pub(crate) fn find<'p>(&self, path: &'p str) -> Option<Found<'p>> {
+        let rest = sockjs::below(&self.prefix, path)?.strip_prefix("/app/")?;
+        let end = rest.find('/').unwrap_or(rest.len());
+        Some(Found { key: &rest[..end], below: &rest[end..] })
+    }
+
+    /// Whether another session may be opened; if so it counts.
+    pub(crate) fn admit(&self) -> bool {
+        let max = self.service.settings().max_sessions;
+        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
+    }
+
+    /// A session is over.
+    pub(crate) fn release(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The session that a request is for, as all shards find it.
+pub(crate) fn session_name(found: &Found<'_>, route: &Route<'_>) -> Option<String> {
+    match route {
+        Route::Receive { session, .. } | Route::Send { session, .. } => Some(format!("{}/{session}", found.key)),
+        _ => None,
+    }
+}
+
+/// A body as it was sent, or as its chunks add up.
+pub(crate) enum Body<'a> {
+    /// More is to come.
+    Partial,
+    /// With the bytes that it took.
+    Whole(Cow<'a, [u8]>, usize),
+    /// More than it may be.
+    TooLarge,
+    /// No body that can be read.
+    Bad,
+}
+
+/// The body of a request, of which `bytes` are what was read behind the head. `length` is what the head says; `None` for chunks.
+pub(crate) fn body(bytes: &[u8], length: Option<usize>, max: usize) -> Body<'_> {
+    match length {
+        Some(length) if length > max => Body::TooLarge,
+        Some(length) => bytes.get(..length).map_or(Body::Partial, |body| Body::Whole(Cow::Borrowed(body), length)),
+        None => chunked(bytes, max),
+    }
+}
+
+fn chunked(bytes: &[u8], max: usize) -> Body<'_> {
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let (line, size) = match httparse::parse_chunk_size(&bytes[at..]) {
+            Ok(httparse::Status::Complete((line, size))) => (line, size),
+            // Chunks may carry words of their own, which are not endless.
+            Ok(httparse::Status::Partial) => return if bytes.len() - at > 1024 { Body::Bad } else { Body::Partial },
+            Err(_) => return Body::Bad,
+        };
+        let Some(size) = usize::try_from(size).ok().filter(|size| body.len() + size <= max) else { return Body::TooLarge };
+        let start = at + line;
+        if size == 0 {
+            // Trailers are not looked at: nobody here knows any.
+            return match bytes.get(start..start + 2) {
+                Some(b"\r\n") => Body::Whole(Cow::Owned(body), start + 2),
+                Some(_) => Body::Bad,
+                None => Body::Partial,
+            };
+        }
+        match bytes.get(start..start + size + 2) {
+            Some(chunk) if chunk.ends_with(b"\r\n") => body.extend_from_slice(&chunk[..size]),
+            Some(_) => return Body::Bad,
+            None => return Body::Partial,
+        }
+        at = start + size + 2;
+    }
+}
