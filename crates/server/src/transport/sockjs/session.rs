@@ -263,3 +263,6 @@ impl Session {
         self.pending_bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;
