@@ -254,3 +254,6 @@ impl Service {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,9 @@
 //!
 //! The messages of an application go through [`quote`] once, whoever receives them; [`Session::send`] takes the quoted text and marks,
 //! [`Session::flush`] writes all that waits as one frame. On WebSocket a [`WebSocketSession`] does the same above the messages of
-//! [`websocket`](super::websocket); there each frame goes out on its own, so those that all get alike may be shared: [`Frame::encode`].
+//! [`websocket`](super::websocket), or of the older [`hixie`]; there each frame goes out on its own, so those that all get alike may be shared: [`Frame::encode`].
 
+pub mod hixie;
 pub mod inbound;
 
 mod answer;

@@ -285,3 +285,6 @@ impl Session {
         self.pending_bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ impl WebSocketSession {
         actions.extend([WebSocketAction::Close { code, reason }, WebSocketAction::Closed(ended)]);
     }
 }
+
+#[cfg(test)]
+mod tests;
