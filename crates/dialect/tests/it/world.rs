@@ -121,6 +121,7 @@ impl World {
                 Action::Subscribe(join) => self.subscribe(at, join),
                 Action::Unsubscribe(channel) => self.leave(at, &channel),
                 Action::Publish(publish) => self.publish(publish),
+                Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
                 Action::Refresh(_) | Action::Store(_) | Action::Ask(_) | Action::Hold | Action::Release => panic!("{action:?}"),
                 Action::SignIn(sign_in) => self.sign_in(at, sign_in),
                 Action::Authorized => self.authorize(at),

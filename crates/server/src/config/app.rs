@@ -98,7 +98,7 @@ fn dialects(section: &mut Section<'_, '_>) -> Dialects {
     let told = ("dialects", "", "What the app is spoken to in, of `pusher` and `pushi`; without it in all that listeners speak.");
     let listed = section.texts(told, &[], known, String::clone).unwrap_or_default();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
-    Dialects { pusher: has("pusher"), pushi: has("pushi") }
+    Dialects { pusher: has("pusher"), pushi: has("pushi"), ..Dialects::default() }
 }
 
 /// `key` and `secret`, which an app may leave out if it has `keys`.
