@@ -51,7 +51,7 @@ struct Peer {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let shared = bytes.len() % 2 == 0;
-    let app = App { dialects: Dialects { pushi: true, pusher: shared }, ..App::new("1", KEY, SECRET) };
+    let app = App { dialects: Dialects { pushi: true, pusher: shared, ..Dialects::default() }, ..App::new("1", KEY, SECRET) };
     let on_error = if bytes.len() % 3 == 0 { OnError::Close } else { OnError::Tell };
     let settings = Settings { on_error, ..Settings::default() };
     let socket_id = SocketId::new(0, 1, [7; 16]);
@@ -105,6 +105,7 @@ impl Peer {
                 self.give(Input::Answered(answer));
             }
             Action::Hold | Action::Release | Action::Close(_) => {}
+            Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("no text asks for {action:?}"),
             Action::Ping(_) | Action::SignIn(_) | Action::Authorized => panic!("no text asks for {action:?}"),
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, Watched};
+use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, SocketId, Watched};
 
 /// What a session is told. The connection feeds one input, performs all [`Action`]s it gave rise to, and only then feeds the next.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub enum Input<'a> {
     Text(&'a str),
     /// A binary message of the peer.
     Binary(&'a [u8]),
+    /// A message of the peer that is no text, where the transport's messages can be other values (S-3.7).
+    NotText,
     /// A ping frame of the peer. The transport has queued the pong frame.
     Ping,
     /// A pong frame of the peer, with its payload.
@@ -30,6 +32,8 @@ pub enum Input<'a> {
     Unsubscribed(&'a ChannelName),
     /// The answer to [`Action::Ask`].
     Answered(Result<Answer, Unanswered>),
+    /// The answer to [`Action::Command`].
+    Commanded(Result<Reply, CommandFailed>),
     /// An event of [`Action::Store`] could not be stored, and nobody got it.
     NotStored {
         /// Its channel.
@@ -104,6 +108,22 @@ pub enum Action {
     Store(Publish),
     /// Ask the store, then feed [`Input::Answered`]. Until then no message of the peer is fed, so that each sees what the one before did.
     Ask(Question),
+    /// Run a command that the operator added, then feed [`Input::Commanded`]. Until then no message of the peer is fed (Y-9.5).
+    Command(Command),
+    /// Queue this text message for another connection of the same app and dialect, if there is one.
+    SendTo {
+        /// The connection, on whichever shard.
+        socket: SocketId,
+        /// The message.
+        message: Bytes,
+    },
+    /// From here on name a channel that the connection is on like this in what the channel brings (Y-5.4).
+    Spell {
+        /// The channel.
+        channel: ChannelName,
+        /// How this connection is to be told of it.
+        spelling: Arc<str>,
+    },
     /// Keep back what channels bring, until [`Action::Release`]: a confirmation is to come before it.
     Hold,
     /// Let go what was kept back.
@@ -184,6 +204,59 @@ pub enum Unanswered {
     Unavailable(String),
 }
 
+/// A command that the operator added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Its name, in lower case.
+    pub name: String,
+    /// What came with it: a JSON text as it was sent.
+    pub data: Bytes,
+}
+
+/// What a command wants done, in this order (Y-9.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// For the caller: names of events and their data, JSON texts.
+    pub reply: Vec<(String, Bytes)>,
+    /// For channels.
+    pub broadcast: Vec<Broadcast>,
+    /// For other connections: the name of an event and its data, a JSON text.
+    pub send: Vec<(SocketId, String, Bytes)>,
+    /// Channels that the caller is to leave, as the command wrote them.
+    pub unsubscribe: Vec<String>,
+    /// The end of the caller's connection.
+    pub close: Option<Close>,
+}
+
+/// An event that a command publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broadcast {
+    /// Where.
+    pub channel: ChannelName,
+    /// Its name.
+    pub event: String,
+    /// Its data, a JSON text.
+    pub data: Bytes,
+    /// Whether the caller is left out.
+    pub except: bool,
+}
+
+/// A command that failed, and what its caller is told (Y-9.6, Y-9.8).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CommandFailed {
+    /// A short code.
+    pub code: Cow<'static, str>,
+    /// A sentence that holds nothing of what was answered.
+    pub message: Cow<'static, str>,
+}
+
+impl Default for CommandFailed {
+    fn default() -> Self {
+        Self { code: "500".into(), message: "Command failed".into() }
+    }
+}
+
 /// A sign-in that is authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignIn {
@@ -212,6 +285,14 @@ pub trait Subscriptions {
     fn members(&self, channel: &str) -> Arc<MemberList>;
     /// Whether two users of a presence channel have a channel of their own now (I-2.10).
     fn is_pair(&self, presence: &str, one: &str, other: &str) -> bool;
+    /// Whether anybody is on a channel: unless the implementor knows more, whether this connection is.
+    fn exists(&self, channel: &str) -> bool {
+        self.find(channel).is_some()
+    }
+    /// How the first one on the channel's roll wrote its name, see [`tidings_hub::Channels::spelling`].
+    fn spelling(&self, _channel: &str) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// One subscription of a connection.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 pub struct Joined {
     /// The channel's serial at the join; the subscriber gets only later events.
     pub serial: u64,
-    /// The members, the new one included, on a presence channel.
+    /// The members, the new one included, on a presence channel; for one that enrolled, those on the roll if it is open.
     pub members: Option<Arc<MemberList>>,
     /// What the channel remembers.
     pub cache: Cached,
@@ -29,13 +29,13 @@ pub enum Cached {
 /// The members of a presence channel at one moment, shared by all who ask until somebody comes or goes.
 #[derive(Debug, Default)]
 pub struct MemberList {
-    /// Distinct users, in no promised order.
+    /// Distinct users, in no promised order; of a roll the connections, in the order in which they came.
     pub members: Vec<Arc<Member>>,
     encoded: [OnceLock<Bytes>; MEMBER_LISTS],
 }
 
 /// How many dialects keep their form of a list of members.
-pub const MEMBER_LISTS: usize = 2;
+pub const MEMBER_LISTS: usize = 3;
 
 impl MemberList {
     /// A list whose form nobody has asked for yet.

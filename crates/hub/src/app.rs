@@ -56,6 +56,8 @@ pub struct Dialects {
     pub pusher: bool,
     /// Pushi's WebSocket protocol and REST API.
     pub pushi: bool,
+    /// Pushy's protocol on SockJS and its trigger.
+    pub pushy: bool,
 }
 
 impl Dialects {

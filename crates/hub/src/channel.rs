@@ -3,8 +3,9 @@
 use crate::commit::{Held, Waiting};
 use crate::event::Budget;
 use crate::presence::Members;
+use crate::roll::Roll;
 use crate::shared::Shared;
-use crate::{Body, Cached, ChannelName, Event, Fact, FactKind, Item, Member, Occupancy, Sent, SocketId, Time};
+use crate::{Body, Cached, ChannelName, Event, Fact, FactKind, Item, Member, MemberList, Occupancy, Sent, SocketId, Time};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,7 @@ pub(crate) struct State {
     /// Subscribers of each shard.
     shards: SmallVec<[u32; 8]>,
     pub(crate) members: Members,
+    pub(crate) roll: Roll,
     pub(crate) cache: Option<CachedEvent>,
     /// A timer of the hub will look at the cache.
     pub(crate) cache_timer: bool,
@@ -74,6 +76,7 @@ impl Channel {
             subscribers: 0,
             shards: SmallVec::from_elem(0, shards),
             members: Members::default(),
+            roll: Roll::default(),
             cache: None,
             cache_timer: false,
             count: Count::default(),
@@ -203,9 +206,13 @@ impl State {
         }
     }
 
-    /// A member's connection comes. If the user is new, others are told, and those outside.
+    /// A member's connection comes. If the user is new, others are told, and those outside. What happens on the roll is told those on it.
     pub(crate) fn come(&mut self, at: &Emission<'_>, member: &Arc<Member>, socket: SocketId) {
-        if self.members.join(member, socket) {
+        if let Some(enrolment) = &member.enrolment {
+            if self.roll.enter(enrolment, member, socket) {
+                self.emit(at, Some(socket), Body::Enrolled(Arc::clone(member)));
+            }
+        } else if self.members.join(member, socket) {
             self.emit(at, Some(socket), Body::MemberAdded(Arc::clone(member)));
             self.tell(at, FactKind::MemberAdded { user_id: Arc::clone(&member.user_id) });
         }
@@ -213,10 +220,27 @@ impl State {
 
     /// A member's connection goes, or is somebody else from now on. If it was the user's last, others are told, and those outside.
     pub(crate) fn go(&mut self, at: &Emission<'_>, member: &Arc<Member>, socket: SocketId) {
-        if self.members.leave(member, socket) {
+        if member.enrolment.is_some() {
+            if self.roll.leave(socket) {
+                self.emit(at, Some(socket), Body::Struck(Arc::clone(member)));
+            }
+        } else if self.members.leave(member, socket) {
             self.emit(at, Some(socket), Body::MemberRemoved(Arc::clone(member)));
             self.tell(at, FactKind::MemberRemoved { user_id: Arc::clone(&member.user_id) });
         }
+    }
+
+    /// Whether there is room for one more member.
+    pub(crate) fn has_room(&self, member: &Member, max: u32) -> bool {
+        match &member.enrolment {
+            Some(enrolment) => self.roll.len() < max || !self.roll.opens_with(enrolment),
+            None => self.members.len() < max || self.members.contains(&member.user_id),
+        }
+    }
+
+    /// The members as a newcomer sees them.
+    pub(crate) fn members_for(&mut self, member: Option<&Member>) -> Option<Arc<MemberList>> {
+        if member.is_some_and(|member| member.enrolment.is_some()) { self.roll.list() } else { self.members.list() }
     }
 
     /// Tells subscribers and those outside how many there are.

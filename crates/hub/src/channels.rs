@@ -105,22 +105,23 @@ impl Channels {
     ) -> Result<Joined, Refused> {
         let at = self.emission(app, channel);
         let max = app.limits.presence_members;
-        if member.as_ref().is_some_and(|member| state.members.len() >= max && !state.members.contains(&member.user_id)) {
+        if member.as_ref().is_some_and(|member| !state.has_room(member, max)) {
             return Err(Refused::MembersFull { max });
         }
         if state.subscribers == 0 {
             state.tell(&at, FactKind::Occupied);
         }
-        if let Some(member) = member {
+        if let Some(member) = &member {
             // Before it enters: it must not hear of itself.
-            state.come(&at, &member, socket);
+            state.come(&at, member, socket);
         }
         state.enter(socket.shard());
         let cache = state.cached(channel.name.caches(), now);
         if matches!(cache, Cached::Miss) {
             state.tell(&at, FactKind::CacheMiss);
         }
-        let joined = Joined { serial: state.joins_at(channel.name.caches()), members: state.members.list(), cache };
+        let members = state.members_for(member.as_deref());
+        let joined = Joined { serial: state.joins_at(channel.name.caches()), members, cache };
         self.count_changed(app, &at, channel, state, now);
         Ok(joined)
     }
@@ -313,6 +314,7 @@ impl Channels {
                 false
             }
             Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::SubscriptionCount(_) => false,
+            Body::Enrolled(_) | Body::Struck(_) => false,
         }
     }
 
@@ -465,6 +467,12 @@ impl Channels {
     #[must_use]
     pub fn members(&self, name: &str) -> Arc<MemberList> {
         self.find(name).and_then(|channel| channel.lock().and_then(|mut state| state.members.list())).unwrap_or_default()
+    }
+
+    /// How the first one on a channel's roll wrote the channel's name, if that is to hold for all.
+    #[must_use]
+    pub fn spelling(&self, name: &str) -> Option<Arc<str>> {
+        self.find(name)?.lock()?.roll.spelling()
     }
 
     /// What a cache channel remembers, and until when.

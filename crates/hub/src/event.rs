@@ -80,7 +80,7 @@ pub enum Source {
     },
 }
 
-/// A member of a presence channel: a user, however many connections it has.
+/// A member of a presence channel: a user, however many connections it has. Or, if it is enrolled, one connection for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Identifies the user.
@@ -91,13 +91,35 @@ pub struct Member {
     pub object: Option<Bytes>,
     /// Whether it wants a private channel with each other member.
     pub peer: bool,
+    /// Set if this is an entry of a channel's roll, which lists connections, whatever the channel's name (Y-8). Nobody else sees it.
+    pub enrolment: Option<Enrolment>,
+}
+
+/// What a connection brings to a channel's roll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Whether it has the roll shown.
+    pub opens: Opens,
+    /// How it writes the channel's name, if the first one's way is to hold for all.
+    pub spelling: Option<Arc<str>>,
+}
+
+/// Whether a connection has those on the roll see each other, until the last one of them has left (Y-8.1, Y-8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opens {
+    /// It does not.
+    Never,
+    /// It does if it is the first.
+    IfFirst,
+    /// It does.
+    Always,
 }
 
 impl Member {
     /// A member of whom only the id is known.
     #[must_use]
     pub fn new(user_id: impl Into<Arc<str>>) -> Self {
-        Self { user_id: user_id.into(), user_info: None, object: None, peer: false }
+        Self { user_id: user_id.into(), user_info: None, object: None, peer: false, enrolment: None }
     }
 
     fn bytes(&self) -> usize {
@@ -140,6 +162,10 @@ pub enum Body {
     MemberAdded(Arc<Member>),
     /// The last connection of a user left it; that connection's own member.
     MemberRemoved(Arc<Member>),
+    /// A connection was put on the channel's roll.
+    Enrolled(Arc<Member>),
+    /// A connection was struck off the channel's roll.
+    Struck(Arc<Member>),
     /// The number of subscribers changed.
     SubscriptionCount(u32),
 }
@@ -151,6 +177,7 @@ impl Event {
         let bytes = match &body {
             Body::Published { data, attached, .. } => data.len() + attached.as_ref().map_or(0, |attached| attached.bytes()),
             Body::MemberAdded(member) | Body::MemberRemoved(member) => member.bytes(),
+            Body::Enrolled(member) | Body::Struck(member) => member.bytes(),
             Body::SubscriptionCount(_) => 0,
         };
         let charge = Charge::new(budget, bytes + size_of::<Self>());

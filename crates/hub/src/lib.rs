@@ -14,6 +14,7 @@ mod inbox;
 mod name;
 mod peer;
 mod presence;
+mod roll;
 mod shared;
 mod subscriber;
 #[cfg(test)]
@@ -26,7 +27,7 @@ pub use app::{App, AppId, Dialects, Key, Limits, Webhook};
 pub use channel::Channel;
 pub use channels::Channels;
 pub use commit::{Journal, NoJournal, Pending, PendingEvent};
-pub use event::{Attached, Body, Budget, ENCODINGS, Event, Member, Publish, Source, Stamp, Stamps};
+pub use event::{Attached, Body, Budget, ENCODINGS, Enrolment, Event, Member, Opens, Publish, Source, Stamp, Stamps};
 pub use fact::{Fact, FactKind, FactQueue};
 pub use hub::{Hub, Options};
 pub use inbox::{Inbox, Item, Sent};

@@ -415,7 +415,7 @@ async fn messages_become_notices() {
         (r#"{"event":"pusher_internal:subscription_succeeded","channel":"a"}"#, r#"Subscribed { channel: "a", members: None }"#),
         (
             r#"{"event":"pusher_internal:subscription_succeeded","channel":"presence-a","data":"{\"presence\":{\"ids\":[\"1\",\"2\"],\"hash\":{\"1\":{\"n\":1},\"2\":null},\"count\":2}}"}"#,
-            r#"Subscribed { channel: "presence-a", members: Some([Member { user_id: "1", user_info: Some(b"{\"n\":1}"), object: None, peer: false }, Member { user_id: "2", user_info: None, object: None, peer: false }]) }"#,
+            r#"Subscribed { channel: "presence-a", members: Some([Member { user_id: "1", user_info: Some(b"{\"n\":1}"), object: None, peer: false, enrolment: None }, Member { user_id: "2", user_info: None, object: None, peer: false, enrolment: None }]) }"#,
         ),
         (
             r#"{"event":"pusher:subscription_error","channel":"private-a","data":{"type":"AuthError","error":"wrong","status":401}}"#,
@@ -425,7 +425,7 @@ async fn messages_become_notices() {
         (r#"{"event":"pusher:error","data":"{\"code\":4009,\"message\":\"no\"}"}"#, r#"Error { code: Some(4009), message: "no" }"#),
         (
             r#"{"event":"pusher_internal:member_added","channel":"presence-a","data":"{\"user_id\":\"3\",\"user_info\":{\"n\":3}}"}"#,
-            r#"MemberAdded { channel: "presence-a", member: Member { user_id: "3", user_info: Some(b"{\"n\":3}"), object: None, peer: false } }"#,
+            r#"MemberAdded { channel: "presence-a", member: Member { user_id: "3", user_info: Some(b"{\"n\":3}"), object: None, peer: false, enrolment: None } }"#,
         ),
         (
             r#"{"event":"pusher_internal:member_removed","channel":"presence-a","data":"{\"user_id\":\"3\"}"}"#,

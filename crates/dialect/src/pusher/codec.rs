@@ -34,15 +34,15 @@ pub enum DecodeError {
     },
 }
 
-/// The data of an event is not UTF-8: Pusher's clients do not get it.
+/// Pusher's clients do not get an event: its data is not UTF-8, or it is about a channel's roll, which they know nothing of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event's data is not UTF-8")]
+#[error("the event is nothing for clients of Pusher")]
 pub struct NotText;
 
 /// Appends the message that tells Pusher's subscribers of `event` (P-3.7).
 ///
 /// # Errors
-/// [`NotText`] if the event has something that is not UTF-8: nothing is appended, and the caller skips the event.
+/// [`NotText`] if it is nothing for them: nothing is appended, and the caller skips the event.
 pub fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<(), NotText> {
     encode_body(event.channel.as_str(), &event.body, out)
 }
@@ -62,6 +62,7 @@ pub fn encode_body(channel: &str, body: &Body, out: &mut Vec<u8>) -> Result<(), 
         },
         Body::MemberAdded(member) => ServerMessage::MemberAdded { channel, member: PresenceMember::of(member)? },
         Body::MemberRemoved(member) => ServerMessage::MemberRemoved { channel, user_id: Cow::Borrowed(&member.user_id) },
+        Body::Enrolled(_) | Body::Struck(_) => return Err(NotText),
         Body::SubscriptionCount(count) => ServerMessage::SubscriptionCount { channel, count: *count },
     };
     message.encode_into(out);

@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn pushis_channels_need_proof_here_too() {
         use tidings_hub::Dialects;
-        let app = |pushi| App { dialects: Dialects { pusher: true, pushi }, ..App::new("1", "k", "s") };
+        let app = |pushi| App { dialects: Dialects { pusher: true, pushi, ..Dialects::default() }, ..App::new("1", "k", "s") };
         for (name, alone, shared) in [
             ("personal-u", Kind::Public, Kind::Private),
             ("peer-a", Kind::Public, Kind::Private),

@@ -122,6 +122,7 @@ impl Session {
             Input::Tick => self.tick(now, actions),
             // What other dialects ask for.
             Input::Unsubscribed(_) | Input::Answered(_) | Input::NotStored { .. } | Input::Follow { .. } => {}
+            Input::NotText | Input::Commanded(_) => {}
         }
     }
 

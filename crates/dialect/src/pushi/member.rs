@@ -45,7 +45,7 @@ pub fn parse(channel_data: &RawValue, max: usize) -> Result<Member, BadMember> {
         return Err(BadMember::NotText);
     }
     let peer = members.value("peer").is_some_and(|peer| peer.get() == "true");
-    Ok(Member { user_id, user_info: user_info(&members), object: Some(Bytes::from(object)), peer })
+    Ok(Member { user_id, user_info: user_info(&members), object: Some(Bytes::from(object)), peer, enrolment: None })
 }
 
 /// A string as it is, a number as its decimal text.

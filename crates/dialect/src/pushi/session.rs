@@ -141,7 +141,7 @@ impl Session {
             Input::End(end) => self.close(end.into(), actions),
             Input::Tick => self.tick(now, actions),
             // What this dialect has no words for.
-            Input::Ping | Input::SignedIn(_) | Input::Watched { .. } => {}
+            Input::Ping | Input::SignedIn(_) | Input::Watched { .. } | Input::NotText | Input::Commanded(_) => {}
         }
     }
 

@@ -96,7 +96,7 @@ mod tests {
             (true, Some((ClientEvents::All, false)), ClientEvents::All, false),
             (false, Some((ClientEvents::Off, true)), ClientEvents::Off, true),
         ] {
-            let app = App { dialects: Dialects { pusher, pushi: true }, ..App::new("1", "k", "s") };
+            let app = App { dialects: Dialects { pusher, pushi: true, ..Dialects::default() }, ..App::new("1", "k", "s") };
             let client_events = written.map(|(events, _)| events);
             let settings =
                 Settings { client_events, require_signed_channel_data: written.map(|(_, signed)| signed), ..Settings::default() };

@@ -8,6 +8,7 @@ mod faults;
 mod model;
 mod pairs;
 mod presence;
+mod roll;
 mod threads;
 mod users;
 
@@ -102,6 +103,8 @@ fn event_text(event: &Event) -> String {
         Body::Published { data, .. } => String::from_utf8_lossy(data).into_owned(),
         Body::MemberAdded(member) => format!("+{}", shown(std::slice::from_ref(member)).trim_matches(['[', ']'])),
         Body::MemberRemoved(member) => format!("-{}", member.user_id),
+        Body::Enrolled(member) => format!("enrolled {}", member.user_id),
+        Body::Struck(member) => format!("struck {}", member.user_id),
         Body::SubscriptionCount(count) => format!("count {count}"),
     };
     format!("{}:{what}", event.serial)

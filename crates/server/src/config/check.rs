@@ -58,7 +58,7 @@ fn speaks_to_clients(listener: &Listener) -> bool {
 #[must_use]
 pub fn dialects_of(listeners: &[Listener]) -> Dialects {
     let pusher = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher));
-    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi) }
+    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi), ..Dialects::default() }
 }
 
 /// An app that lists no dialects is spoken to in all there are.

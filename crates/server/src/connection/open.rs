@@ -71,6 +71,14 @@ impl Subscriptions for Own<'_> {
     fn is_pair(&self, presence: &str, one: &str, other: &str) -> bool {
         self.channels.is_pair(presence, one, other)
     }
+
+    fn exists(&self, channel: &str) -> bool {
+        self.channels.occupancy(channel).subscriptions > 0
+    }
+
+    fn spelling(&self, channel: &str) -> Option<Arc<str>> {
+        self.channels.spelling(channel)
+    }
 }
 
 impl Connection {
@@ -110,6 +118,8 @@ impl Connection {
                 let answer = open.refresh(self.slot, &join, core);
                 open.tell(self.slot, Input::Subscribed { channel: &join.channel, answer }, core, actions);
             }
+            // No session that this server starts asks for them.
+            Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => {}
             Action::Hold => core.outgoing.hold(self.slot),
             Action::Release => core.outgoing.release(self.slot),
             Action::Store(publish) => {

@@ -155,8 +155,11 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
 fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers: &[Header<'a>], listener: &Listener) -> First<'a> {
     let Some(found) = mount.find(listener.strip(head.path)) else { return First::Other };
     let route = mount.service.route(head.method, found.below);
-    let length = if has(headers, "transfer-encoding") { None } else { Some(plain_length(headers).unwrap_or_default()) };
-    let body = match mount::body(&bytes[head.len..], length, mount.service.settings().request_bytes) {
+    let read = match length(headers) {
+        Some(length) => mount::body(&bytes[head.len..], length, mount.service.settings().request_bytes),
+        None => mount::Body::Bad,
+    };
+    let body = match read {
         mount::Body::Partial => return First::Partial { head: true },
         mount::Body::Whole(body, len) => {
             head.len += len;
@@ -174,8 +177,20 @@ fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers:
     First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body }))
 }
 
-fn has(headers: &[Header<'_>], name: &str) -> bool {
-    headers.iter().any(|header| header.name.eq_ignore_ascii_case(name))
+/// How long a body is; `Some(None)` if it comes in chunks. `None` if two readers could understand two things.
+fn length(headers: &[Header<'_>]) -> Option<Option<usize>> {
+    let values =
+        |name: &'static str| headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
+    let (mut lengths, mut codings) = (values("content-length"), values("transfer-encoding"));
+    match (lengths.next(), codings.next(), lengths.next().or_else(|| codings.next())) {
+        (None, None, _) => Some(Some(0)),
+        (Some(length), None, None) => {
+            let digits = std::str::from_utf8(length).ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?;
+            Some(Some(digits.parse().ok()?))
+        }
+        (None, Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Some(None),
+        _ => None,
+    }
 }
 
 /// Whether `bytes` begin with a WebSocket handshake, good or bad.

@@ -36,6 +36,11 @@ fn look(bytes: &[u8], listener: &Listener) -> String {
                 String::from_utf8_lossy(body)
             )
         }
+        First::Mounted(mounted) => {
+            let rest = bytes.len() - mounted.head.len;
+            let body = mounted.body.as_deref().map(String::from_utf8_lossy);
+            format!("{:?} of {} with {body:?}, {rest} more", mounted.route, mounted.found.key)
+        }
         First::Other => "other".to_owned(),
         First::Bad(why) => why.to_owned(),
     }
@@ -281,5 +286,41 @@ fn tls_may_end_at_a_trusted_proxy() {
     ] {
         let found = is_secure(listener, tls, peer.map(|peer| peer.parse().unwrap()), proto);
         assert_eq!(found, expected, "{peer:?} says {proto:?}");
+    }
+}
+
+/// P-19.3, S-5.2: Pusher's fallbacks are the shard's, with bodies of either coding; what could be read in two ways is not read.
+#[test]
+fn fallbacks_are_the_shards() {
+    let listener = listener("", PUSHER, &[]);
+    let send = |headers: &str, body: &str| format!("POST /pusher/app/k/1/s/xhr_send HTTP/1.1\n{headers}\n\n{body}");
+    let sends = |body: &str, rest: usize| format!("Ok(Send {{ session: \"s\", how: Xhr }}) of k with {body}, {rest} more");
+    for (request, expected) in [
+        (
+            "POST /pusher/app/k/1/s/xhr HTTP/1.1\n\nGET".to_owned(),
+            "Ok(Receive { session: \"s\", transport: Xhr }) of k with Some(\"\"), 3 more".to_owned(),
+        ),
+        ("GET /pusher/app/k/1/s/eventsource HTTP/1.1\n\n".to_owned(), "Err(Path) of k with Some(\"\"), 0 more".to_owned()),
+        (
+            "GET /pusher/app/k/1/s/xhr HTTP/1.1\n\n".to_owned(),
+            "Err(Method { allow: \"POST, OPTIONS\" }) of k with Some(\"\"), 0 more".to_owned(),
+        ),
+        ("POST /pushers/app/k/1/s/xhr HTTP/1.1\n\n".to_owned(), "other".to_owned()),
+        (send("Content-Length: 2", "[]x"), sends("Some(\"[]\")", 1)),
+        (send("Content-Length: 3", "[]"), "partial body".to_owned()),
+        (send("Content-Length: 1048577", "[]"), sends("None", 2)),
+        (send("Content-Length: 2\nContent-Length: 2", "[]"), sends("None", 2)),
+        (send("Content-Length: +2", "[]"), sends("None", 2)),
+        (send("Content-Length: 2\nTransfer-Encoding: chunked", "[]"), sends("None", 2)),
+        (send("Transfer-Encoding: gzip, chunked", "[]"), sends("None", 2)),
+        (send("Transfer-Encoding: chunked", "1\r\n[\r\n1;a=b\r\n]\r\n0\r\n\r\nx"), sends("Some(\"[]\")", 1)),
+        (send("Transfer-Encoding: chunked", "1\r\n[\r\n1"), "partial body".to_owned()),
+        (send("Transfer-Encoding: chunked", "2\r\n[]\r\n0\r\n"), "partial body".to_owned()),
+        (send("Transfer-Encoding: chunked", "1\r\n[]\r\n"), sends("None", 7)),
+        (send("Transfer-Encoding: chunked", "x\r\n"), sends("None", 3)),
+        (send("Transfer-Encoding: chunked", "100001\r\n"), sends("None", 8)),
+        (send("Transfer-Encoding: chunked", "0\r\nA: b\r\n\r\n"), sends("None", 11)),
+    ] {
+        assert_eq!(look(request.as_bytes(), &listener), expected, "{request}");
     }
 }

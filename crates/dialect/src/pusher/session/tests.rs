@@ -144,7 +144,7 @@ fn a_reload_holds_at_once() {
     for (reloaded, expected) in [
         (App { enabled: false, ..app() }, Some(4003)),
         (App { keys: vec![pair("other")], ..app() }, Some(4009)),
-        (App { dialects: Dialects { pushi: true, pusher: false }, ..app() }, Some(4009)),
+        (App { dialects: Dialects { pushi: true, pusher: false, ..Dialects::default() }, ..app() }, Some(4009)),
         (App { keys: vec![pair("other"), pair("k")], ..app() }, None),
     ] {
         let mut session = session(app());

@@ -117,6 +117,7 @@ impl World {
             Action::Hold => self.log.push("hold".to_owned()),
             Action::Release => self.log.push("release".to_owned()),
             Action::Close(close) => self.log.push(format!("close {}", close.code)),
+            Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
             Action::SignIn(_) | Action::Authorized => panic!("{action:?}"),
         }
     }
@@ -258,7 +259,7 @@ fn signatures_are_needed() {
 /// I-8.5, I-2.13: an app that other dialects share has the safe defaults.
 #[test]
 fn a_shared_app_wants_signatures() {
-    let shared = App { dialects: Dialects { pushi: true, pusher: true }, ..app() };
+    let shared = App { dialects: Dialects { pushi: true, pusher: true, ..Dialects::default() }, ..app() };
     let mut world = World::new(shared, Settings::default());
     assert_eq!(world.come("presence-x", &json!({"user_id": "1"})), "error 401 pusher:subscribe presence-x");
     world.subscribe("news");

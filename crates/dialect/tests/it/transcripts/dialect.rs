@@ -35,7 +35,7 @@ impl Dialect {
             Self::Pusher => ("tidings-key", true, false),
             Self::Pushi => ("71d1265a71d1265a71d1265a71d1265a71d1265a71d1265a71d1265a71d1265a", false, true),
         };
-        App { dialects: Dialects { pusher, pushi }, ..App::new("app", key, SECRET) }
+        App { dialects: Dialects { pusher, pushi, ..Dialects::default() }, ..App::new("app", key, SECRET) }
     }
 
     /// How its JavaScript client connects.

@@ -147,7 +147,11 @@ fn an_app_has_dialects_and_a_name() {
         (LISTENERS, "dialects = [\"pushi\", \"pusher\"]\n", true, true, "1"),
     ] {
         let config = right(&format!("{listeners}{}", app("1", &key('a'), more)), &[]);
-        assert_eq!((config.apps[0].dialects, config.apps[0].name.as_str()), (Dialects { pusher, pushi }, name), "{listeners}{more}");
+        assert_eq!(
+            (config.apps[0].dialects, config.apps[0].name.as_str()),
+            (Dialects { pusher, pushi, ..Dialects::default() }, name),
+            "{listeners}{more}"
+        );
     }
 }
 
