@@ -51,7 +51,7 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
 }
 
 fn speaks_to_clients(listener: &Listener) -> bool {
-    listener.dialects.contains(&Dialect::Pusher) || listener.speaks_pushi()
+    listener.speaks_pushi() || [Dialect::Pusher, Dialect::SockjsTrial].iter().any(|dialect| listener.dialects.contains(dialect))
 }
 
 /// What all listeners together speak.

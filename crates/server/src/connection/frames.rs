@@ -8,9 +8,14 @@ use tidings_dialect::action::{Close, Input};
 impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
-        let max = open.session.message_bytes_max(&open.app.app);
+        let is_framed = open.framed.is_some();
+        let own = || open.session.message_bytes_max(&open.app.app);
+        let max = open.framed.as_ref().map_or_else(own, |framed| framed.message_bytes_max());
         let Some(mut decoder) = open.decoder.take() else { return Verdict::Keep };
         let mut messages = decoder.feed(input, max, inflater);
+        if is_framed {
+            self.framed_heard();
+        }
         loop {
             if let Stage::Session(Open { waiting: Some(unread), .. }) = &mut self.stage {
                 unread.0.extend_from_slice(messages.rest());
@@ -32,6 +37,8 @@ impl Connection {
                 continue;
             }
             match message {
+                Message::Text(text) if is_framed => self.framed_text(text, core),
+                Message::Binary(bytes) if is_framed => self.framed_binary(bytes, core),
                 Message::Text(text) => self.step(Input::Text(text), core),
                 Message::Binary(bytes) => self.step(Input::Binary(bytes), core),
                 Message::Ping(payload) => {

@@ -1,10 +1,12 @@
 //! One connection: what it is told, and what becomes of it. It never waits; the shard calls it when something happened.
 
+mod framed;
 mod frames;
 mod open;
 mod polled;
 mod requests;
 mod session;
+pub(crate) mod trial;
 mod visit;
 
 pub(crate) use polled::Polled;
@@ -83,6 +85,7 @@ impl Stage {
     pub(super) fn message(&self, text: &[u8]) -> Bytes {
         match self {
             Self::Polled(_) => polled::message(text),
+            Self::Session(Open { framed: Some(framed), .. }) => framed.message(text),
             _ => frame::text(text),
         }
     }
@@ -225,6 +228,9 @@ impl Connection {
             polled.close(close);
             return self.leave_all(core);
         }
+        if self.framed_close(close, core) {
+            return;
+        }
         core.outgoing.push(self.slot, frame::close(Some(close.code), &close.reason), usize::MAX);
         self.end_session(false, core);
     }
@@ -261,7 +267,7 @@ impl Connection {
     pub(crate) fn next_deadline(&self, core: &Core) -> Time {
         let deadline = match &self.stage {
             Stage::Http(requests) => requests.deadline,
-            Stage::Session(open) => open.session.next_timeout(),
+            Stage::Session(open) => open.next_timeout(),
             Stage::Polled(polled) => return polled.next_timeout(),
             Stage::Gone => return NEVER,
             Stage::Closing(closing) => return closing.until,
@@ -289,8 +295,12 @@ impl Connection {
             Stage::Gone => {}
             Stage::Session(_) if stalled => self.too_slow(core),
             Stage::Session(open) => {
-                if open.session.next_timeout() <= core.now {
+                let (session, framed) = (open.session.next_timeout() <= core.now, open.framed.is_some());
+                if session {
                     self.step(Input::Tick, core);
+                }
+                if framed {
+                    self.framed_tick(core);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! An open session: what it asks for is done here, whatever carries its messages.
 
+use super::framed::Framed;
 use super::session::Session;
 use super::{Connection, Core};
 use crate::node::{AppHandle, Reply};
@@ -8,12 +9,14 @@ use crate::transport::websocket::{Decoder, frame};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidings_dialect::action::{Action, Actions, End, Input, Join, SignIn, Subscription, Subscriptions};
-use tidings_hub::{Channels, MemberList, Publish, Refused};
+use tidings_hub::{Channels, MemberList, Publish, Refused, Time};
 
 /// An open session.
 pub(crate) struct Open {
     /// What reads the peer's frames; none over HTTP.
     pub(super) decoder: Option<Decoder>,
+    /// What SockJS puts around messages on a WebSocket.
+    pub(super) framed: Option<Box<Framed>>,
     pub(super) session: Session,
     pub(super) app: Arc<AppHandle>,
     pub(super) sign_in: Option<Box<SignIn>>,
@@ -160,7 +163,13 @@ impl Open {
         let counts = !matches!(session, Session::Pusher(_)) || !app.app.authorized_connections;
         let counted = counts.then(|| Counted::new(&app.connections));
         let _session = Counted::new(&core.node.sessions);
-        Self { decoder, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+        Self { decoder, framed: None, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+    }
+
+    /// When the session, or what is around it, has something to do.
+    pub(super) fn next_timeout(&self) -> Time {
+        let framed = self.framed.as_ref().map_or(super::NEVER, |framed| framed.next_timeout());
+        self.session.next_timeout().min(framed)
     }
 
     fn is_polled(&self) -> bool {

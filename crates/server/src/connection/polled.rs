@@ -76,7 +76,8 @@ impl Connection {
             origin: hello.origin.as_deref(),
             forwarded_proto: hello.forwarded_proto.as_deref(),
         };
-        self.open_polled(&handshake, core);
+        let Some(speaks) = self.polled().map(|polled| polled.mount.speaks) else { return };
+        self.open_polled(&handshake, speaks, core);
     }
 
     /// Gives the session one more response.
@@ -96,8 +97,10 @@ impl Connection {
             }
             Accepts::Yes => {
                 for message in messages {
-                    let (Inbound::Text(text) | Inbound::Other(text)) = message;
-                    self.step(Input::Text(text), core);
+                    match message {
+                        Inbound::Text(text) => self.step(Input::Text(text), core),
+                        Inbound::Other(_) => self.step(Input::NotText, core),
+                    }
                 }
             }
             Accepts::Dropped => {}

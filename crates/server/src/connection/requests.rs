@@ -1,17 +1,21 @@
 //! A connection before it has become a session: requests, handshakes, and what is answered to both.
 
+use super::framed::Framed;
 use super::open::Open;
 use super::session::{LastWord, Session};
+use super::trial;
 use super::visit::Receiving;
 use super::{Connection, Core, Stage, Verdict};
 use crate::api::{self, ApiRequest, Caller};
 use crate::config::Dialect;
+use crate::http::mount::{Mount, Speaks};
 use crate::http::proxy::{self, Proxied};
 use crate::http::response::Answer;
 use crate::http::{self, First, Head};
 use crate::listener::Listener;
 use crate::node::{AppHandle, Reply};
 use crate::store::StoreError;
+use crate::transport::sockjs::WebSocketKind;
 use crate::transport::websocket::handshake::{Refusal, Upgrade};
 use crate::transport::websocket::{Agreement, Coding, Decoder, Inflater};
 use crate::wire::Format;
@@ -202,6 +206,7 @@ impl Connection {
                     }
                     requests.enter(Phase::Idle, limits.idle_timeout, core.now);
                     match self.answer_mounted(&mounted, &bytes[len..], core) {
+                        Verdict::Keep if !matches!(self.stage, Stage::Http(_)) => return self.receive(&mut bytes[len..], core, inflater),
                         Verdict::Keep => len,
                         verdict => return verdict,
                     }
@@ -406,6 +411,8 @@ impl Connection {
         let format = match &session {
             Session::Pusher(_) => Format::of(deflate),
             Session::Pushi(_) => Format::Pushi,
+            // It is on no channel.
+            Session::Trial(_) => Format::default(),
         };
         core.outgoing.set_format(self.slot, format);
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
@@ -415,9 +422,8 @@ impl Connection {
     }
 
     /// Opens a session over HTTP, or says why not.
-    pub(super) fn open_polled(&mut self, handshake: &Handshake<'_>, core: &mut Core) {
-        let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
-        match self.open_pusher(handshake, socket_id, core) {
+    pub(super) fn open_polled(&mut self, handshake: &Handshake<'_>, speaks: Speaks, core: &mut Core) {
+        match self.open_mounted(handshake, speaks, core) {
             Err(last) => {
                 core.stats.refused.add(1);
                 self.last_word(&last, core);
@@ -430,6 +436,32 @@ impl Connection {
                 }
                 core.stats.handshakes.add(1);
                 self.step(Input::Opened, core);
+            }
+        }
+    }
+
+    /// Opens a session of SockJS over a WebSocket.
+    pub(super) fn open_framed(&mut self, handshake: &Handshake<'_>, mount: &Mount, kind: WebSocketKind, response: &[u8], core: &mut Core) {
+        let (app, session) = match self.open_mounted(handshake, mount.speaks, core) {
+            Ok(opened) => opened,
+            Err(last) => return self.refuse(response, &last, core),
+        };
+        core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
+        let mut open = Open::new(Some(Decoder::new(Coding::Plain)), session, app, core);
+        open.framed = Some(Framed::begin(mount.service.settings(), kind, core.now));
+        self.stage = Stage::Session(open);
+        core.stats.handshakes.add(1);
+        self.perform_framed(core);
+    }
+
+    fn open_mounted(&self, handshake: &Handshake<'_>, speaks: Speaks, core: &Core) -> Result<(Arc<AppHandle>, Session), LastWord> {
+        let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
+        match speaks {
+            Speaks::Pusher => self.open_pusher(handshake, socket_id, core),
+            Speaks::Trial(service) => {
+                let apps = core.node.apps();
+                let app = apps.iter().next().ok_or_else(|| LastWord::pusher(Reason::UnknownKey.close()))?;
+                Ok((Arc::clone(app), Session::Trial(trial::Session::new(service, socket_id))))
             }
         }
     }

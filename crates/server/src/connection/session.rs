@@ -1,5 +1,6 @@
 //! A session of whatever dialect: what the shard needs of it.
 
+use super::trial;
 use bytes::Bytes;
 use tidings_dialect::action::{Actions, Close, End, Input, Subscriptions};
 use tidings_dialect::{pusher, pushi};
@@ -9,6 +10,7 @@ use tidings_hub::{App, SocketId, Time};
 pub(crate) enum Session {
     Pusher(pusher::session::Session),
     Pushi(Box<pushi::session::Session>),
+    Trial(trial::Session),
 }
 
 /// What a connection is told last, and the close that follows.
@@ -22,6 +24,7 @@ impl Session {
         match self {
             Self::Pusher(session) => session.receive(input, subscriptions, now, actions),
             Self::Pushi(session) => session.receive(input, subscriptions, now, actions),
+            Self::Trial(session) => session.receive(&input, actions),
         }
     }
 
@@ -29,6 +32,7 @@ impl Session {
         match self {
             Self::Pusher(session) => session.socket_id(),
             Self::Pushi(session) => session.socket_id(),
+            Self::Trial(session) => session.socket_id(),
         }
     }
 
@@ -36,7 +40,7 @@ impl Session {
     pub(crate) fn socket_id_text(&self) -> String {
         match self {
             Self::Pusher(session) => session.socket_id().to_string(),
-            Self::Pushi(session) => pushi::name::socket_id(session.socket_id()),
+            Self::Pushi(_) | Self::Trial(_) => pushi::name::socket_id(self.socket_id()),
         }
     }
 
@@ -44,13 +48,14 @@ impl Session {
         match self {
             Self::Pusher(session) => session.next_timeout(),
             Self::Pushi(session) => session.next_timeout(),
+            Self::Trial(_) => super::NEVER,
         }
     }
 
     /// The longest message that it takes.
     pub(crate) fn message_bytes_max(&self, app: &App) -> usize {
         match self {
-            Self::Pusher(_) => app.limits.message_bytes,
+            Self::Pusher(_) | Self::Trial(_) => app.limits.message_bytes,
             Self::Pushi(session) => session.message_bytes_max(),
         }
     }
@@ -60,6 +65,7 @@ impl Session {
         match self {
             Self::Pusher(_) => LastWord::pusher(pusher::close::Reason::from(end).close()),
             Self::Pushi(_) => LastWord::pushi(end.into()),
+            Self::Trial(_) => LastWord { frame: None, close: Close { code: 3002, reason: "Server shutting down".into() } },
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Requests of SockJS on a connection: what needs no session is answered, the rest visits the session's shard, and the session there.
 
-use super::requests::{Phase, Requests};
+use super::requests::{Handshake, Phase, Requests};
 use super::{Connection, Core, Stage, Verdict};
 use crate::http::mount::{self, Mount};
 use crate::http::response::Answer;
 use crate::http::{Head, Mounted};
-use crate::transport::sockjs::{self, Asked, Callback, Framing, Inbound, ReceiverId, Route, Sending, Transport};
+use crate::transport::sockjs::{self, Asked, Callback, Framing, Inbound, ReceiverId, Route, Sending, Transport, WebSocketKind};
+use crate::transport::websocket::handshake::Upgrade;
 use bytes::Bytes;
 use std::sync::Arc;
 use tidings_hub::UnixTime;
@@ -71,7 +72,7 @@ impl From<sockjs::Answer> for Answer {
 impl Connection {
     /// Answers a request below a path of SockJS, as far as that needs no session. `rest` is what was read behind it.
     pub(super) fn answer_mounted(&mut self, mounted: &Mounted<'_>, rest: &[u8], core: &mut Core) -> Verdict {
-        let Mounted { head, mount, found, route, asked, body } = mounted;
+        let Mounted { head, mount, found, route, asked, body, .. } = mounted;
         let name = route.as_ref().ok().and_then(|route| mount::session_name(found, route));
         let service = &mount.service;
         let now = crate::clock::unix_time();
@@ -89,6 +90,7 @@ impl Connection {
         let errand = match (route, name) {
             (Route::Receive { transport, .. }, Some(name)) => (self.receive_errand(mounted, transport, core), name),
             (Route::Send { how, .. }, Some(name)) => (self.send_errand(mount, head, asked, how, body, core), name),
+            (Route::WebSocket | Route::RawWebSocket, _) => return self.open_websocket(mounted, route, core),
             _ => return self.answer_plain(without_session(mount, route, asked, now), head, core),
         };
         match errand {
@@ -99,6 +101,28 @@ impl Connection {
             }
             (Err(answer), _) => self.answer_plain(answer, head, core),
         }
+    }
+
+    /// Answers a handshake of WebSocket. What was read behind it is the session's.
+    fn open_websocket(&mut self, mounted: &Mounted<'_>, route: Route<'_>, core: &mut Core) -> Verdict {
+        let Mounted { head, mount, found, upgrade, .. } = mounted;
+        let upgrade = match upgrade {
+            Ok(upgrade) => Upgrade { deflate: None, ..*upgrade },
+            Err(refusal) => return self.answer_last(mount.service.bad_upgrade(route, *refusal), core),
+        };
+        if let Err(answer) = mount.service.admit_websocket(head.origin) {
+            return self.answer_last(answer, core);
+        }
+        let kind = if route == Route::RawWebSocket { WebSocketKind::Raw } else { WebSocketKind::Framed };
+        let path = format!("/app/{}", found.key);
+        let handshake = Handshake { path: &path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto };
+        self.open_framed(&handshake, mount, kind, &upgrade.response(), core);
+        Verdict::Keep
+    }
+
+    /// Answers, then takes no more requests.
+    fn answer_last(&mut self, answer: sockjs::Answer, core: &mut Core) -> Verdict {
+        self.reject(&Answer::from(answer), core)
     }
 
     fn answer_plain(&mut self, answer: sockjs::Answer, head: &Head<'_>, core: &mut Core) -> Verdict {

@@ -76,6 +76,8 @@ pub(crate) struct Mounted<'a> {
     pub(crate) asked: Asked<'a>,
     /// `None` if it is larger than it may be, or cannot be read.
     pub(crate) body: Option<Cow<'a, [u8]>>,
+    /// What it asks for on a route of WebSocket.
+    pub(crate) upgrade: Result<Upgrade<'a>, handshake::Refusal>,
 }
 
 impl Mounted<'_> {
@@ -174,7 +176,8 @@ fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers:
         cookie: text(headers, "cookie"),
         if_none_match: text(headers, "if-none-match"),
     };
-    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body }))
+    let upgrade = Upgrade::check(head.method, u8::from(head.is_current), headers);
+    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body, upgrade }))
 }
 
 /// How long a body is; `Some(None)` if it comes in chunks. `None` if two readers could understand two things.

@@ -1,7 +1,8 @@
 //! Where sessions over HTTP are served: a path below which SockJS is spoken, and who speaks above it.
 
 use crate::config::{self, Dialect};
-use crate::transport::sockjs::{self, Route, Service, Settings, Transport};
+use crate::connection::trial::Service;
+use crate::transport::sockjs::{self, Route, Settings, Transport, Transports};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +19,20 @@ const PUSHER_RESPONSE: usize = 256 * 1024;
 pub(crate) struct Mount {
     /// Its place among all of the node.
     pub(crate) number: usize,
-    pub(crate) service: Service,
+    pub(crate) service: sockjs::Service,
+    pub(crate) speaks: Speaks,
     prefix: String,
     /// How many sessions it has.
     sessions: AtomicUsize,
+}
+
+/// What is spoken above SockJS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// Pusher's dialect; the path names the key.
+    Pusher,
+    /// A service that tests of SockJS ask for.
+    Trial(Service),
 }
 
 /// A request below a mount.
@@ -35,17 +46,37 @@ pub(crate) struct Found<'p> {
 /// All mounts of a node; listeners that speak the same share one, and its sessions.
 pub(crate) struct Mounts {
     pusher: Arc<Mount>,
+    trials: Vec<Arc<Mount>>,
 }
 
 impl Mounts {
     pub(crate) fn new() -> Self {
-        Self { pusher: Arc::new(Mount::pusher(0)) }
+        let trial = |number, prefix, service, settings| Arc::new(Mount::trial(number, prefix, service, settings));
+        let base = || Settings { response_limit: 4096, ..Settings::default() };
+        let trials = vec![
+            trial(1, "/echo", Service::Echo, base()),
+            trial(
+                2,
+                "/disabled_websocket_echo",
+                Service::Echo,
+                Settings { transports: Transports::default().without_websocket(), ..base() },
+            ),
+            trial(3, "/cookie_needed_echo", Service::Echo, Settings { jsessionid: true, ..base() }),
+            trial(4, "/close", Service::Close, base()),
+        ];
+        Self { pusher: Arc::new(Mount::pusher(0)), trials }
     }
 
     /// Those of a listener.
     pub(crate) fn of(&self, listener: &config::Listener) -> Vec<Arc<Mount>> {
-        let pusher = listener.dialects.contains(&Dialect::Pusher).then(|| Arc::clone(&self.pusher));
-        pusher.into_iter().collect()
+        let mut mounts = Vec::new();
+        if listener.dialects.contains(&Dialect::SockjsTrial) {
+            mounts.extend(self.trials.iter().map(Arc::clone));
+        }
+        if listener.dialects.contains(&Dialect::Pusher) {
+            mounts.push(Arc::clone(&self.pusher));
+        }
+        mounts
     }
 }
 
@@ -59,12 +90,28 @@ impl Mount {
             outlives_responses: true,
             ..Settings::default()
         };
-        Self { number, service: Service::new(settings), prefix: PUSHER.to_owned(), sessions: AtomicUsize::new(0) }
+        Self {
+            number,
+            service: sockjs::Service::new(settings),
+            speaks: Speaks::Pusher,
+            prefix: PUSHER.to_owned(),
+            sessions: AtomicUsize::new(0),
+        }
+    }
+
+    /// What tests of SockJS ask for (S-10.1).
+    fn trial(number: usize, prefix: &str, service: Service, settings: Settings) -> Self {
+        let (speaks, service) = (Speaks::Trial(service), sockjs::Service::new(settings));
+        Self { number, service, speaks, prefix: prefix.to_owned(), sessions: AtomicUsize::new(0) }
     }
 
     /// What a path is below this mount; `None` if it belongs to somebody else.
     pub(crate) fn find<'p>(&self, path: &'p str) -> Option<Found<'p>> {
-        let rest = sockjs::below(&self.prefix, path)?.strip_prefix("/app/")?;
+        let below = sockjs::below(&self.prefix, path)?;
+        if self.speaks != Speaks::Pusher {
+            return Some(Found { key: "", below });
+        }
+        let rest = below.strip_prefix("/app/")?;
         let end = rest.find('/').unwrap_or(rest.len());
         Some(Found { key: &rest[..end], below: &rest[end..] })
     }
