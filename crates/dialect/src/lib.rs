@@ -5,4 +5,5 @@ pub mod action;
 pub mod auth;
 pub mod pusher;
 pub mod pushi;
+pub mod pushy;
 mod rate;

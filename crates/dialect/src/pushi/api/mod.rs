@@ -4,7 +4,7 @@
 
 pub mod answer;
 mod call;
-pub(super) mod json;
+pub(crate) mod json;
 mod multipart;
 mod parameters;
 pub mod records;
