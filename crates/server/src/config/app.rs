@@ -92,17 +92,17 @@ pub(super) fn app(section: &mut Section<'_, '_>, histories: &mut HashMap<AppId, 
 /// What the app is spoken to in; nothing for all that the listeners speak, which is filled in when they are known.
 fn dialects(section: &mut Section<'_, '_>) -> Dialects {
     let known = |text: &str| match text {
-        "pusher" | "pushi" => Ok(text.to_owned()),
-        _ => Err(format!("{} is no dialect of an app; known are \"pusher\" and \"pushi\"", quoted(text))),
+        "pusher" | "pushi" | "pushy" => Ok(text.to_owned()),
+        _ => Err(format!("{} is no dialect of an app; known are \"pusher\", \"pushi\" and \"pushy\"", quoted(text))),
     };
-    let told = ("dialects", "", "What the app is spoken to in, of `pusher` and `pushi`; without it in all that listeners speak.");
+    let told = ("dialects", "", "What the app is spoken to in, of `pusher`, `pushi` and `pushy`; without it in all that listeners speak.");
     let listed = section.texts(told, &[], known, String::clone);
     if listed.as_ref().is_some_and(Vec::is_empty) {
         section.problem("dialects", "is empty; write [\"pusher\"], [\"pushi\"] or both, or leave it out for all that listeners speak");
     }
     let listed = listed.unwrap_or_default();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
-    Dialects { pusher: has("pusher"), pushi: has("pushi"), ..Dialects::default() }
+    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy") }
 }
 
 /// `key` and `secret`, which an app may leave out if it has `keys`.

@@ -39,10 +39,11 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
         }
     }
     if reader.problems.is_empty() && !config.listeners.iter().any(speaks_to_clients) {
-        reader.problem("listeners", "nobody could connect: no listener has \"pusher\" or \"pushi\" among its `dialects`");
+        reader.problem("listeners", "nobody could connect: no listener has \"pusher\", \"pushi\" or \"pushy\" among its `dialects`");
     }
     fill_dialects(config);
     pushi_sections(config, reader);
+    pushy_sections(config, reader);
     for (index, app) in config.apps.iter().enumerate() {
         sizes(index, app, config, reader);
         secrets(index, app, config, reader);
@@ -51,21 +52,61 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
 }
 
 fn speaks_to_clients(listener: &Listener) -> bool {
-    listener.speaks_pushi() || [Dialect::Pusher, Dialect::SockjsTrial].iter().any(|dialect| listener.dialects.contains(dialect))
+    listener.speaks_pushi()
+        || listener.speaks_pushy()
+        || [Dialect::Pusher, Dialect::SockjsTrial].iter().any(|dialect| listener.dialects.contains(dialect))
 }
 
 /// What all listeners together speak.
 #[must_use]
 pub fn dialects_of(listeners: &[Listener]) -> Dialects {
     let pusher = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher));
-    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi), ..Dialects::default() }
+    // Pushy's clients speak to the apps of its sections only.
+    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi), pushy: false }
 }
 
 /// An app that lists no dialects is spoken to in all there are.
 fn fill_dialects(config: &mut Config) {
     let all = dialects_of(&config.listeners);
-    for app in config.apps.iter_mut().filter(|app| app.dialects == Dialects::default()) {
-        app.dialects = all;
+    for app in &mut config.apps {
+        let pushy = config
+            .pushy
+            .iter()
+            .any(|section| section.app == app.id && config.listeners.iter().any(|listener| listener.dialects.contains(&section.dialect())));
+        if app.dialects == Dialects::default() {
+            app.dialects = Dialects { pushy, ..all };
+        }
+    }
+}
+
+/// Each section has an app and a listener, and each listener a section.
+fn pushy_sections(config: &Config, reader: &mut Reader<'_>) {
+    for (index, section) in config.pushy.iter().enumerate() {
+        if config.pushy[..index].iter().any(|other| other.name == section.name) {
+            reader.problem(&format!("pushy[{index}].name"), "there is a section of this name already; give each its own");
+        }
+        if !section.app.as_str().is_empty() && config.store.is_none() && config.apps.iter().all(|app| app.id != section.app) {
+            reader.problem(&format!("pushy[{index}].app"), format!("there is no app {}", section.app));
+        }
+        let dialect = section.dialect();
+        let listeners: Vec<_> = config.listeners.iter().filter(|listener| listener.dialects.contains(&dialect)).collect();
+        if listeners.is_empty() {
+            reader.problem(&format!("pushy[{index}]"), format!("no listener has \"{dialect}\" among its `dialects`"));
+        }
+        let clash = config.pushy[..index]
+            .iter()
+            .find(|other| other.prefix == section.prefix && listeners.iter().any(|listener| listener.dialects.contains(&other.dialect())));
+        if clash.is_some() {
+            reader.problem(&format!("pushy[{index}].sockjs.prefix"), "another section has this path on the same listener");
+        }
+    }
+    for (index, listener) in config.listeners.iter().enumerate() {
+        for dialect in listener.dialects.iter().filter(|dialect| matches!(dialect, Dialect::Pushy(_))) {
+            if config.pushy.iter().all(|section| section.dialect() != *dialect) {
+                let text = format!("\"{dialect}\" needs a [[pushy]] section that names its app");
+                reader.problem(&format!("listeners[{index}].dialects"), text);
+            }
+        }
     }
 }
 

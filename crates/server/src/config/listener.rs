@@ -29,6 +29,12 @@ impl Listener {
     pub fn speaks_pushi(&self) -> bool {
         self.dialects.iter().any(|dialect| matches!(dialect, Dialect::Pushi | Dialect::PushiApi))
     }
+
+    /// Whether clients of Pushy are served here.
+    #[must_use]
+    pub fn speaks_pushy(&self) -> bool {
+        self.dialects.iter().any(|dialect| matches!(dialect, Dialect::Pushy(_)))
+    }
 }
 
 /// Where a listener listens.
@@ -66,7 +72,7 @@ impl fmt::Display for Address {
 }
 
 /// What a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// Pusher's WebSocket protocol and HTTP API.
     Pusher,
@@ -74,6 +80,8 @@ pub enum Dialect {
     Pushi,
     /// Pushi's REST API.
     PushiApi,
+    /// Pushy's protocol over SockJS, and its trigger, as the section of that name says.
+    Pushy(String),
     /// The page at `/` for trying things out.
     Console,
     /// `/metrics`, on a listener of its own.
@@ -91,11 +99,14 @@ impl Dialect {
         ("metrics", Self::Metrics),
         ("sockjs-trial", Self::SockjsTrial),
     ];
-    const LATER: [&'static str; 3] = ["sse", "pushy", "wspush"];
+    const LATER: [&'static str; 2] = ["sse", "wspush"];
 
     fn parse(text: &str) -> Result<Self, String> {
         if let Some((_, dialect)) = Self::ALL.iter().find(|(name, _)| *name == text) {
-            return Ok(*dialect);
+            return Ok(dialect.clone());
+        }
+        if let Some(name) = text.strip_prefix("pushy").filter(|rest| rest.is_empty() || rest.len() > 1 && rest.starts_with(':')) {
+            return Ok(Self::Pushy(name.trim_start_matches(':').to_owned()));
         }
         let name = text.split(':').next().unwrap_or_default();
         if Self::LATER.contains(&name) {
@@ -106,14 +117,17 @@ impl Dialect {
 
     fn names() -> String {
         let known = Self::ALL.iter().filter(|(_, dialect)| *dialect != Self::SockjsTrial);
-        known.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        known.map(|(name, _)| *name).chain(["pushy", "pushy:NAME"]).collect::<Vec<_>>().join(", ")
     }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.iter().find(|(_, dialect)| dialect == self).map_or("", |(name, _)| name);
-        f.write_str(name)
+        match self {
+            Self::Pushy(name) if name.is_empty() => f.write_str("pushy"),
+            Self::Pushy(name) => write!(f, "pushy:{name}"),
+            _ => f.write_str(Self::ALL.iter().find(|(_, dialect)| dialect == self).map_or("", |(name, _)| name)),
+        }
     }
 }
 
@@ -138,7 +152,7 @@ pub(super) fn listener(section: &mut Section<'_, '_>) -> Listener {
                 (
                     "dialects",
                     "",
-                    "What is spoken here: `pusher`, `pushi`, `pushi-api`, `console` (a page to try things at `/`), `metrics`.",
+                    "What is spoken here: `pusher`, `pushi`, `pushi-api`, `pushy` or `pushy:NAME`, `console` (a page to try things at `/`), `metrics`.",
                 ),
                 &["pusher"],
                 Dialect::parse,
@@ -211,7 +225,7 @@ fn parse_mode(text: &str) -> Result<u32, String> {
     mode.ok_or_else(|| format!("{} is no mode; write octal digits, such as \"0660\"", super::problem::quoted(text)))
 }
 
-fn path_prefix(text: &str) -> Result<String, String> {
+pub(super) fn path_prefix(text: &str) -> Result<String, String> {
     let segments_right = text.split('/').skip(1).all(|segment| {
         !segment.is_empty()
             && segment != "."

@@ -10,6 +10,7 @@ mod listener;
 mod node;
 mod problem;
 mod pushi;
+mod pushy;
 mod reader;
 mod reference;
 mod reload;
@@ -27,6 +28,7 @@ pub use listener::{Address, Dialect, Listener, Tls};
 pub use node::{Drain, Limits, Log, LogFormat, WebSocket, Webhooks};
 pub use problem::{Broken, Problem};
 pub use pushi::Pushi;
+pub use pushy::{CommandTarget, Pushy};
 pub use reader::{HIDDEN, Setting};
 pub use reference::{effective, reference, reference_table};
 pub use reload::{AppChange, Changes, difference};
@@ -55,6 +57,8 @@ pub struct Config {
     pub store: Option<Store>,
     /// How Pushi's clients are spoken to; at most one section for each app and one for all others.
     pub pushi: Vec<Pushi>,
+    /// Apps that Pushy's clients speak to.
+    pub pushy: Vec<Pushy>,
     /// What the whole node may use.
     pub limits: Limits,
     /// How WebSocket connections are spoken to.
@@ -146,7 +150,7 @@ pub fn read(
 /// The whole document, section by section.
 fn whole(root: &mut Section<'_, '_>) -> Config {
     root.later(&["cluster"], "this build serves as one node");
-    root.later(&["pushy", "wspush"], "this build speaks no such dialect");
+    root.later(&["wspush"], "this build speaks no such dialect");
     let mut histories = HashMap::new();
     Config {
         listeners: root.sections("listeners", listener::listener),
@@ -158,6 +162,7 @@ fn whole(root: &mut Section<'_, '_>) -> Config {
         drain: root.section("drain", node::drain),
         store: root.maybe_section("store", store::store),
         pushi: root.sections("pushi", pushi::pushi),
+        pushy: root.sections("pushy", pushy::pushy),
         histories: std::mem::take(&mut histories),
         file: None,
         document: None,

@@ -496,6 +496,11 @@ pub(super) fn without_indices(path: &str) -> String {
 }
 
 /// The text, which must not be empty.
+pub(super) fn given_owned(text: &str) -> Result<String, String> {
+    given(text).map(str::to_owned)
+}
+
+/// The text, which must not be empty.
 pub(super) fn given(text: &str) -> Result<&str, String> {
     if text.is_empty() { Err("is empty".to_owned()) } else { Ok(text) }
 }
