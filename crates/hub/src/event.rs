@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many encoded forms of an event can be kept.
-pub const ENCODINGS: usize = 5;
+pub const ENCODINGS: usize = 8;
 
 /// A request to publish one event on one or more channels of an app. Whoever builds it has checked sizes and names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -360,7 +360,7 @@ pub(crate) mod tests {
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             proxy_protocol,
         };
-        Listener::new(config, None, &Mounts::new())
+        Listener::new(config, None, &Mounts::new(&[]))
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::deliver::Deliver;
 use crate::http::mount::Mounts;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
 use crate::metrics::Live;
-use crate::node::Node;
+use crate::node::{Node, PushyService};
 use crate::shard::stats::{Count, Stats};
 use crate::shard::{self, Command, FIRST_LISTENER, Seed};
 use crate::store::{Options, Retention, Store, StoreUrl};
@@ -154,7 +154,8 @@ impl Server {
         // It fails if somebody installed one already, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
-        let (sockets, addresses) = bind_all(&config)?;
+        let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section))).collect();
+        let (sockets, addresses) = bind_all(&config, &Mounts::new(&pushy))?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
         let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;
         let hub = Hub::new(tidings_hub::Options {
@@ -166,7 +167,7 @@ impl Server {
         });
         let handles = seeds.iter().map(Seed::handle).collect();
         let store = config.store.as_ref().map(|store| open_store(store, &config, runtime.handle())).transpose()?;
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max, store));
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max, store, pushy));
         node.set_config_apps(shared(&config.apps));
         runtime.block_on(node.reload_stored_apps()).context("cannot read the apps of the store")?;
         let (tell_fall, fell) = mpsc::unbounded_channel();
@@ -386,7 +387,7 @@ async fn notice_apps(node: Arc<Node>) {
 type Bound = (BoundSocket, Arc<Listener>);
 
 /// Binds all listeners, to the sockets that the service manager passed if it did.
-fn bind_all(config: &Config) -> anyhow::Result<(Vec<Bound>, Vec<String>)> {
+fn bind_all(config: &Config, mounts: &Mounts) -> anyhow::Result<(Vec<Bound>, Vec<String>)> {
     let mut passed = ListenFd::from_env();
     anyhow::ensure!(
         passed.len() == 0 || passed.len() == config.listeners.len(),
@@ -394,14 +395,13 @@ fn bind_all(config: &Config) -> anyhow::Result<(Vec<Bound>, Vec<String>)> {
         passed.len(),
         config.listeners.len()
     );
-    let mounts = Mounts::new();
     let mut sockets = Vec::new();
     let mut addresses = Vec::new();
     for (place, listener) in config.listeners.iter().enumerate() {
         let tls = listener.tls.as_ref().map(|files| crate::tls::Acceptor::new(files, config.limits.tls_handshakes)).transpose()?;
         let socket = bind(&listener.address, &mut passed, place)?;
         addresses.push(socket.address().unwrap_or_else(|| listener.address.to_string()));
-        sockets.push((socket, Arc::new(Listener::new(listener.clone(), tls, &mounts))));
+        sockets.push((socket, Arc::new(Listener::new(listener.clone(), tls, mounts))));
     }
     Ok((sockets, addresses))
 }

@@ -4,7 +4,7 @@ use crate::transport::sockjs;
 use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
-use tidings_dialect::pushi;
+use tidings_dialect::{pushi, pushy};
 use tidings_hub::{ENCODINGS, Event};
 
 /// How a connection takes events.
@@ -21,10 +21,16 @@ pub(crate) enum Format {
     Pushi,
     /// The Pusher dialect as strings of JSON, which SockJS puts into its frames.
     Quoted,
+    /// The Pushy dialect in WebSocket text frames.
+    Pushy,
+    /// The Pushy dialect in frames of SockJS, in WebSocket text frames.
+    PushyFramed,
+    /// The Pushy dialect as strings of JSON, which SockJS puts into its frames.
+    PushyQuoted,
 }
 
 /// How many formats there are.
-pub(crate) const FORMATS: usize = 5;
+pub(crate) const FORMATS: usize = 8;
 const _: () = assert!(FORMATS == ENCODINGS);
 
 impl Format {
@@ -62,6 +68,9 @@ impl Encoder {
             Format::Text => return self.text(event),
             Format::Pushi => return self.pushi(event),
             Format::Quoted => return self.quoted(event),
+            Format::Pushy | Format::PushyFramed | Format::PushyQuoted => {
+                return self.spelled(event, event.channel.as_str(), format).unwrap_or_default();
+            }
             Format::Deflate15 => Window::Large,
             Format::Deflate9 => Window::Small,
         };
@@ -78,14 +87,21 @@ impl Encoder {
         }
     }
 
+    /// The event as clients of Pushy get it that are told the channel's name like this. `None` if the dialect, or the format, cannot say it.
+    pub(crate) fn spelled(&mut self, event: &Event, spelling: &str, format: Format) -> Option<Bytes> {
+        self.text.clear();
+        pushy::codec::encode_event(event, spelling, &mut self.text).ok()?;
+        match format {
+            Format::Pushy => Some(frame::text(&self.text)),
+            Format::PushyFramed => Some(frame::text(sockjs::Frame::Messages(&[quoted(&self.text)]).encode())),
+            Format::PushyQuoted => Some(quoted(&self.text)),
+            _ => None,
+        }
+    }
+
     fn quoted(&mut self, event: &Event) -> Bytes {
         let plain = event.encoded(Format::Text as usize, || self.text(event));
-        if plain.is_empty() {
-            return Bytes::new();
-        }
-        let mut quoted = Vec::new();
-        sockjs::quote(std::str::from_utf8(frame::payload(plain)).unwrap_or_default(), &mut quoted);
-        quoted.into()
+        if plain.is_empty() { Bytes::new() } else { quoted(frame::payload(plain)) }
     }
 
     fn text(&mut self, event: &Event) -> Bytes {
@@ -95,6 +111,13 @@ impl Encoder {
             Err(_) => Bytes::new(),
         }
     }
+}
+
+/// A message as a string of JSON. What is no text cannot be said, and was not made.
+fn quoted(text: &[u8]) -> Bytes {
+    let mut quoted = Vec::new();
+    sockjs::quote(std::str::from_utf8(text).unwrap_or_default(), &mut quoted);
+    quoted.into()
 }
 
 #[cfg(test)]

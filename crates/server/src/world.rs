@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::config::{self, Document, Surroundings};
 use crate::http::mount::Mounts;
 use crate::listener::Listener;
-use crate::node::Node;
+use crate::node::{Node, PushyService};
 use crate::shard::Seed;
 use std::io;
 use std::path::PathBuf;
@@ -45,9 +45,11 @@ impl World {
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
         });
         let handles = seeds.iter().map(Seed::handle).collect();
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX, None));
+        let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section))).collect();
+        let mounts = Mounts::new(&pushy);
+        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX, None, pushy));
         node.set_config_apps(config.apps.iter().cloned().map(Arc::new).collect());
-        let listener = Arc::new(Listener::new(config.listeners[0].clone(), None, &Mounts::new()));
+        let listener = Arc::new(Listener::new(config.listeners[0].clone(), None, &mounts));
         Self {
             node,
             listener,

@@ -54,10 +54,7 @@ impl Connection {
         let Some(framed) = self.framed() else { return };
         let messages = framed.life.text(text, &mut framed.actions);
         for message in messages {
-            match message {
-                Inbound::Text(text) => self.step(Input::Text(&text), core),
-                Inbound::Other(_) => self.step(Input::NotText, core),
-            }
+            self.step_message(if let Inbound::Text(text) = &message { Some(text) } else { None }, core);
         }
         self.perform_framed(core);
     }

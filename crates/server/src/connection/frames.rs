@@ -18,7 +18,7 @@ impl Connection {
         }
         loop {
             if let Stage::Session(Open { waiting: Some(unread), .. }) = &mut self.stage {
-                unread.0.extend_from_slice(messages.rest());
+                unread.bytes.extend_from_slice(messages.rest());
                 break;
             }
             let message = match messages.next_message() {

@@ -28,7 +28,7 @@ use open::Open;
 use requests::Phase;
 use session::LastWord;
 use std::sync::Arc;
-use tidings_dialect::action::{Actions, Answer, Close, End, Input, Unanswered};
+use tidings_dialect::action::{Actions, Close, End, Input};
 use tidings_dialect::pusher::close::Reason;
 use tidings_hub::{AppId, SocketId, Time};
 
@@ -320,19 +320,36 @@ impl Connection {
         }
     }
 
-    /// The store has answered: what the peer sent since it was asked may be looked at.
-    pub(crate) fn answered(&mut self, answer: Result<Answer, Unanswered>, core: &mut Core, inflater: &mut Inflater) -> Verdict {
+    /// What the session waited for is here: what the peer sent meanwhile may be looked at.
+    pub(crate) fn answered(&mut self, answer: Input<'_>, core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Some(open) = self.stage.open_mut() else { return Verdict::Keep };
         let unread = open.waiting.take();
-        self.step(Input::Answered(answer), core);
-        match (&mut self.stage, unread) {
+        self.step(answer, core);
+        let Some(mut unread) = unread else { return Verdict::Keep };
+        while self.stage.open().is_some_and(|open| open.waiting.is_none())
+            && let Some(message) = unread.messages.pop_front()
+        {
+            match message {
+                Some(text) => self.step(Input::Text(&text), core),
+                None => self.step(Input::NotText, core),
+            }
+        }
+        match self.stage.open_mut() {
             // It has asked again already.
-            (Stage::Session(Open { waiting: Some(waiting), .. }), Some(unread)) => {
+            Some(Open { waiting: Some(waiting), .. }) => {
                 *waiting = unread;
                 Verdict::Keep
             }
-            (_, Some(mut unread)) if !unread.0.is_empty() => self.receive(&mut unread.0, core, inflater),
-            _ => Verdict::Keep,
+            _ if unread.bytes.is_empty() => Verdict::Keep,
+            _ => self.receive(&mut unread.bytes, core, inflater),
+        }
+    }
+
+    /// Says something to the peer, if its session is one of the app's.
+    pub(crate) fn say(&mut self, app: &AppId, message: &[u8], core: &mut Core) {
+        if self.stage.open().is_some_and(|open| open.app.app.id == *app) {
+            let message = self.stage.message(message);
+            self.push(message, core);
         }
     }
 

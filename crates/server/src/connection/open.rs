@@ -3,13 +3,19 @@
 use super::framed::Framed;
 use super::session::Session;
 use super::{Connection, Core};
-use crate::node::{AppHandle, Reply};
+use crate::node::{AppHandle, Call, PushyService, Reply};
 use crate::shard::table::{Left, Table};
 use crate::transport::websocket::{Decoder, frame};
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tidings_dialect::action::{Action, Actions, End, Input, Join, SignIn, Subscription, Subscriptions};
-use tidings_hub::{Channels, MemberList, Publish, Refused, Time};
+use tidings_dialect::action::{Action, Actions, Close, Command, End, Input, Join, SignIn, Subscription, Subscriptions};
+use tidings_dialect::pushy::codec::Transport;
+use tidings_hub::{ChannelName, Channels, MemberList, Publish, Refused, SocketId, Time};
+
+/// Messages that may wait for the answer to one before them.
+const WAITING_MAX: usize = 1000;
 
 /// An open session.
 pub(crate) struct Open {
@@ -17,6 +23,8 @@ pub(crate) struct Open {
     pub(super) decoder: Option<Decoder>,
     /// What SockJS puts around messages on a WebSocket.
     pub(super) framed: Option<Box<Framed>>,
+    /// Where its commands go, and what is told there of who calls.
+    pub(super) calls: Option<Box<Calls>>,
     pub(super) session: Session,
     pub(super) app: Arc<AppHandle>,
     pub(super) sign_in: Option<Box<SignIn>>,
@@ -30,10 +38,14 @@ pub(crate) struct Open {
     pub(super) _session: Counted,
 }
 
-/// What the peer had sent behind a message that made the session ask the store: not looked at until there is an answer. The socket is not
-/// read either, so it is no more than one read has brought.
+/// What the peer had sent behind a message that made the session ask somebody: not looked at until there is an answer.
 #[derive(Default)]
-pub(super) struct Unread(pub(super) Vec<u8>);
+pub(super) struct Unread {
+    /// Messages that came together with it, or by other requests; `None` for what is no text.
+    pub(super) messages: VecDeque<Option<String>>,
+    /// Bytes of a socket, which is not read either, so it is no more than one read has brought.
+    pub(super) bytes: Vec<u8>,
+}
 
 /// A place among those that are counted, given back when dropped.
 pub(super) struct Counted(Arc<AtomicUsize>);
@@ -48,6 +60,21 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What commands of a session need.
+pub(super) struct Calls {
+    pub(super) service: Arc<PushyService>,
+    pub(super) transport: Transport,
+    pub(super) address: Option<IpAddr>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+impl Calls {
+    fn call(&self, app: &Arc<AppHandle>, socket: SocketId, channels: Vec<ChannelName>, command: Command) -> Call {
+        let (transport, address, headers) = (self.transport, self.address, self.headers.clone());
+        Call { app: Arc::clone(app), socket, transport, address, headers, channels, command }
     }
 }
 
@@ -85,6 +112,20 @@ impl Subscriptions for Own<'_> {
 }
 
 impl Connection {
+    /// Gives the session a message that did not come alone; `None` for what is no text. It waits behind one that waits itself.
+    pub(super) fn step_message(&mut self, message: Option<&str>, core: &mut Core) {
+        match self.stage.open_mut() {
+            Some(Open { waiting: Some(unread), .. }) if unread.messages.len() >= WAITING_MAX => {
+                self.close(&Close { code: 3003, reason: "Too many messages wait".into() }, core);
+            }
+            Some(Open { waiting: Some(unread), .. }) => unread.messages.push_back(message.map(str::to_owned)),
+            _ => match message {
+                Some(text) => self.step(Input::Text(text), core),
+                None => self.step(Input::NotText, core),
+            },
+        }
+    }
+
     /// Gives the session one input and performs all it asks for.
     pub(crate) fn step(&mut self, input: Input<'_>, core: &mut Core) {
         let Some(open) = self.stage.open_mut() else { return };
@@ -121,8 +162,15 @@ impl Connection {
                 let answer = open.refresh(self.slot, &join, core);
                 open.tell(self.slot, Input::Subscribed { channel: &join.channel, answer }, core, actions);
             }
-            // No session that this server starts asks for them.
-            Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => {}
+            Action::Command(command) => {
+                open.waiting = Some(Box::default());
+                if let Some(calls) = &open.calls {
+                    let channels = core.table.list(self.slot).into_iter().map(|(channel, _)| channel.name.clone()).collect();
+                    core.node.command(&calls.service, calls.call(&open.app, open.session.socket_id(), channels, command));
+                }
+            }
+            Action::SendTo { socket, message } => core.node.say_to(&open.app, socket, message),
+            Action::Spell { channel, spelling } => core.table.spell(self.slot, channel.as_str(), spelling),
             Action::Hold => core.outgoing.hold(self.slot),
             Action::Release => core.outgoing.release(self.slot),
             Action::Store(publish) => {
@@ -163,7 +211,7 @@ impl Open {
         let counts = !matches!(session, Session::Pusher(_)) || !app.app.authorized_connections;
         let counted = counts.then(|| Counted::new(&app.connections));
         let _session = Counted::new(&core.node.sessions);
-        Self { decoder, framed: None, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+        Self { decoder, framed: None, calls: None, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
     }
 
     /// When the session, or what is around it, has something to do.

@@ -5,7 +5,7 @@ use super::requests::Handshake;
 use super::visit::Hello;
 use super::{Connection, Core, Stage, Verdict};
 use crate::http::mount::Mount;
-use crate::transport::sockjs::{self, Accepts, Ended, Framing, Inbound, ReceiverId};
+use crate::transport::sockjs::{self, Accepts, Ended, Framing, Inbound, ReceiverId, Transport};
 use bytes::Bytes;
 use std::sync::Arc;
 use tidings_dialect::action::{Close, Input};
@@ -21,6 +21,8 @@ pub(crate) struct Polled {
     /// How the client came in, until it is let in.
     hello: Option<Hello>,
     mount: Arc<Mount>,
+    /// That of the first response, which the client is told.
+    transport: Transport,
     /// What it is called in URLs.
     name: String,
 }
@@ -29,8 +31,9 @@ impl Polled {
     /// Begins with the first response; what it is to send is among the actions.
     pub(crate) fn begin(mount: Arc<Mount>, name: String, hello: Hello, id: ReceiverId, framing: Framing, core: &mut Core) -> Self {
         let settings = Arc::clone(mount.service.settings());
+        let transport = framing.transport();
         let life = sockjs::Session::open(settings, id, framing, core.now, &mut core.polls);
-        Self { life, open: None, closing: None, hello: Some(hello), mount, name }
+        Self { life, open: None, closing: None, hello: Some(hello), mount, transport, name }
     }
 
     /// Where it is found, to be taken out.
@@ -75,9 +78,10 @@ impl Connection {
             query: &hello.query,
             origin: hello.origin.as_deref(),
             forwarded_proto: hello.forwarded_proto.as_deref(),
+            headers: &hello.headers,
         };
-        let Some(speaks) = self.polled().map(|polled| polled.mount.speaks) else { return };
-        self.open_polled(&handshake, speaks, core);
+        let Some((mount, transport)) = self.polled().map(|polled| (Arc::clone(&polled.mount), polled.transport)) else { return };
+        self.open_polled(&handshake, &mount, transport, core);
     }
 
     /// Gives the session one more response.
@@ -97,10 +101,7 @@ impl Connection {
             }
             Accepts::Yes => {
                 for message in messages {
-                    match message {
-                        Inbound::Text(text) => self.step(Input::Text(text), core),
-                        Inbound::Other(_) => self.step(Input::NotText, core),
-                    }
+                    self.step_message(if let Inbound::Text(text) = message { Some(text) } else { None }, core);
                 }
             }
             Accepts::Dropped => {}

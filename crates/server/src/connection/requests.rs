@@ -1,7 +1,7 @@
 //! A connection before it has become a session: requests, handshakes, and what is answered to both.
 
 use super::framed::Framed;
-use super::open::Open;
+use super::open::{Calls, Open};
 use super::session::{LastWord, Session};
 use super::trial;
 use super::visit::Receiving;
@@ -15,17 +15,17 @@ use crate::http::{self, First, Head};
 use crate::listener::Listener;
 use crate::node::{AppHandle, Reply};
 use crate::store::StoreError;
-use crate::transport::sockjs::WebSocketKind;
+use crate::transport::sockjs::{Transport, WebSocketKind};
 use crate::transport::websocket::handshake::{Refusal, Upgrade};
 use crate::transport::websocket::{Agreement, Coding, Decoder, Inflater};
 use crate::wire::Format;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use tidings_dialect::action::{Close, Input};
+use tidings_dialect::action::{Close, End, Input};
 use tidings_dialect::pusher::close::Reason;
 use tidings_dialect::pusher::handshake::{Hello, Load};
-use tidings_dialect::{pusher, pushi};
+use tidings_dialect::{pusher, pushi, pushy};
 use tidings_hub::{SocketId, Time};
 
 /// How long a peer that is shown the end may take to see it.
@@ -104,6 +104,8 @@ pub(crate) struct Handshake<'a> {
     pub(crate) query: &'a str,
     pub(crate) origin: Option<&'a str>,
     pub(crate) forwarded_proto: Option<&'a str>,
+    /// What an application may know of its headers (S-3.9); of a plain WebSocket nothing.
+    pub(crate) headers: &'a [(String, String)],
 }
 
 impl Requests {
@@ -389,7 +391,8 @@ impl Connection {
             return;
         };
         let deflate = upgrade.deflate.filter(|_| core.node.compression && spoken == Spoken::Pusher);
-        let handshake = Handshake { path: head.path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto };
+        let handshake =
+            Handshake { path: head.path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto, headers: &[] };
         self.open_session(&handshake, &Upgrade { deflate, ..upgrade }.response(), deflate, core);
     }
 
@@ -411,8 +414,8 @@ impl Connection {
         let format = match &session {
             Session::Pusher(_) => Format::of(deflate),
             Session::Pushi(_) => Format::Pushi,
-            // It is on no channel.
-            Session::Trial(_) => Format::default(),
+            // They come by other ways.
+            Session::Pushy(_) | Session::Trial(_) => Format::default(),
         };
         core.outgoing.set_format(self.slot, format);
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
@@ -422,15 +425,16 @@ impl Connection {
     }
 
     /// Opens a session over HTTP, or says why not.
-    pub(super) fn open_polled(&mut self, handshake: &Handshake<'_>, speaks: Speaks, core: &mut Core) {
-        match self.open_mounted(handshake, speaks, core) {
+    pub(super) fn open_polled(&mut self, handshake: &Handshake<'_>, mount: &Mount, transport: Transport, core: &mut Core) {
+        match self.open_mounted(handshake, mount, transport, core) {
             Err(last) => {
                 core.stats.refused.add(1);
                 self.last_word(&last, core);
             }
-            Ok((app, session)) => {
-                core.outgoing.set_format(self.slot, Format::Quoted);
-                let open = Open::new(None, session, app, core);
+            Ok(mut open) => {
+                open.decoder = None;
+                let format = if let Session::Pushy(_) = open.session { Format::PushyQuoted } else { Format::Quoted };
+                core.outgoing.set_format(self.slot, format);
                 if let Some(polled) = self.polled() {
                     polled.open = Some(open);
                 }
@@ -442,26 +446,50 @@ impl Connection {
 
     /// Opens a session of SockJS over a WebSocket.
     pub(super) fn open_framed(&mut self, handshake: &Handshake<'_>, mount: &Mount, kind: WebSocketKind, response: &[u8], core: &mut Core) {
-        let (app, session) = match self.open_mounted(handshake, mount.speaks, core) {
+        let transport = if kind == WebSocketKind::Raw { Transport::RawWebSocket } else { Transport::WebSocket };
+        let mut open = match self.open_mounted(handshake, mount, transport, core) {
             Ok(opened) => opened,
             Err(last) => return self.refuse(response, &last, core),
         };
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
-        let mut open = Open::new(Some(Decoder::new(Coding::Plain)), session, app, core);
+        core.outgoing.set_format(self.slot, if kind == WebSocketKind::Raw { Format::Pushy } else { Format::PushyFramed });
         open.framed = Some(Framed::begin(mount.service.settings(), kind, core.now));
         self.stage = Stage::Session(open);
         core.stats.handshakes.add(1);
         self.perform_framed(core);
     }
 
-    fn open_mounted(&self, handshake: &Handshake<'_>, speaks: Speaks, core: &Core) -> Result<(Arc<AppHandle>, Session), LastWord> {
+    fn open_mounted(&self, handshake: &Handshake<'_>, mount: &Mount, transport: Transport, core: &Core) -> Result<Open, LastWord> {
         let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
-        match speaks {
-            Speaks::Pusher => self.open_pusher(handshake, socket_id, core),
+        let decoder = || Some(Decoder::new(Coding::Plain));
+        match &mount.speaks {
+            Speaks::Pusher => {
+                let (app, session) = self.open_pusher(handshake, socket_id, core)?;
+                Ok(Open::new(decoder(), session, app, core))
+            }
+            Speaks::Pushy(service) => {
+                let transport = pushy_transport(transport);
+                let refused = |end| Err(LastWord::pushy(end, transport));
+                let apps = core.node.apps();
+                let app = apps.by_id(&service.config.app).filter(|app| app.app.enabled && app.app.dialects.pushy);
+                let app = match app {
+                    _ if core.node.is_draining() => return refused(End::Draining),
+                    None => return refused(End::AppDisabled),
+                    Some(app) if app.is_full() || core.node.is_full() => return refused(End::OverQuota),
+                    Some(app) => Arc::clone(app),
+                };
+                let settings = Arc::clone(&service.session);
+                let unix = crate::clock::unix_time();
+                let session = pushy::session::Session::new(Arc::clone(&app.app), socket_id, transport, settings, core.now, unix);
+                let mut open = Open::new(decoder(), Session::Pushy(Box::new(session)), app, core);
+                let headers = handshake.headers.to_vec();
+                open.calls = Some(Box::new(Calls { service: Arc::clone(service), transport, address: self.peer.address, headers }));
+                Ok(open)
+            }
             Speaks::Trial(service) => {
                 let apps = core.node.apps();
                 let app = apps.iter().next().ok_or_else(|| LastWord::pusher(Reason::UnknownKey.close()))?;
-                Ok((Arc::clone(app), Session::Trial(trial::Session::new(service, socket_id))))
+                Ok(Open::new(decoder(), Session::Trial(trial::Session::new(*service, socket_id)), Arc::clone(app), core))
             }
         }
     }
@@ -517,5 +545,18 @@ impl Connection {
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         core.stats.refused.add(1);
         self.last_word(last, core);
+    }
+}
+
+fn pushy_transport(transport: Transport) -> pushy::codec::Transport {
+    use pushy::codec::Transport as Named;
+    match transport {
+        Transport::WebSocket => Named::WebSocket,
+        Transport::RawWebSocket => Named::RawWebSocket,
+        Transport::XhrStreaming => Named::XhrStreaming,
+        Transport::Xhr => Named::XhrPolling,
+        Transport::EventSource => Named::EventSource,
+        Transport::HtmlFile => Named::HtmlFile,
+        Transport::Jsonp => Named::JsonpPolling,
     }
 }

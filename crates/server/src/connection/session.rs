@@ -3,13 +3,14 @@
 use super::trial;
 use bytes::Bytes;
 use tidings_dialect::action::{Actions, Close, End, Input, Subscriptions};
-use tidings_dialect::{pusher, pushi};
+use tidings_dialect::{pusher, pushi, pushy};
 use tidings_hub::{App, SocketId, Time};
 
 /// A session. Pusher's is the common one, and inline.
 pub(crate) enum Session {
     Pusher(pusher::session::Session),
     Pushi(Box<pushi::session::Session>),
+    Pushy(Box<pushy::session::Session>),
     Trial(trial::Session),
 }
 
@@ -24,6 +25,7 @@ impl Session {
         match self {
             Self::Pusher(session) => session.receive(input, subscriptions, now, actions),
             Self::Pushi(session) => session.receive(input, subscriptions, now, actions),
+            Self::Pushy(session) => session.receive(input, subscriptions, now, actions),
             Self::Trial(session) => session.receive(&input, actions),
         }
     }
@@ -32,6 +34,7 @@ impl Session {
         match self {
             Self::Pusher(session) => session.socket_id(),
             Self::Pushi(session) => session.socket_id(),
+            Self::Pushy(session) => session.socket_id(),
             Self::Trial(session) => session.socket_id(),
         }
     }
@@ -40,7 +43,7 @@ impl Session {
     pub(crate) fn socket_id_text(&self) -> String {
         match self {
             Self::Pusher(session) => session.socket_id().to_string(),
-            Self::Pushi(_) | Self::Trial(_) => pushi::name::socket_id(self.socket_id()),
+            Self::Pushi(_) | Self::Pushy(_) | Self::Trial(_) => pushi::name::socket_id(self.socket_id()),
         }
     }
 
@@ -48,6 +51,7 @@ impl Session {
         match self {
             Self::Pusher(session) => session.next_timeout(),
             Self::Pushi(session) => session.next_timeout(),
+            Self::Pushy(session) => session.next_timeout(),
             Self::Trial(_) => super::NEVER,
         }
     }
@@ -57,6 +61,7 @@ impl Session {
         match self {
             Self::Pusher(_) | Self::Trial(_) => app.limits.message_bytes,
             Self::Pushi(session) => session.message_bytes_max(),
+            Self::Pushy(session) => session.message_bytes_max(),
         }
     }
 
@@ -65,6 +70,7 @@ impl Session {
         match self {
             Self::Pusher(_) => LastWord::pusher(pusher::close::Reason::from(end).close()),
             Self::Pushi(_) => LastWord::pushi(end.into()),
+            Self::Pushy(session) => LastWord::pushy(end, session.transport()),
             Self::Trial(_) => LastWord { frame: None, close: Close { code: 3002, reason: "Server shutting down".into() } },
         }
     }
@@ -73,6 +79,10 @@ impl Session {
 impl LastWord {
     pub(crate) fn pusher(close: Close) -> Self {
         Self { frame: Some(pusher::handshake::refusal(&close)), close }
+    }
+
+    pub(crate) fn pushy(end: End, transport: pushy::codec::Transport) -> Self {
+        Self { frame: None, close: pushy::close::close(end, transport) }
     }
 
     pub(crate) fn pushi(reason: pushi::close::Reason) -> Self {

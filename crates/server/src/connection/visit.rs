@@ -48,6 +48,7 @@ pub(crate) struct Hello {
     pub(crate) query: String,
     pub(crate) origin: Option<String>,
     pub(crate) forwarded_proto: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// A response that takes what a session has to say.
@@ -115,7 +116,9 @@ impl Connection {
         }
         let kind = if route == Route::RawWebSocket { WebSocketKind::Raw } else { WebSocketKind::Framed };
         let path = format!("/app/{}", found.key);
-        let handshake = Handshake { path: &path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto };
+        let headers: Vec<_> = mounted.headers.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();
+        let handshake =
+            Handshake { path: &path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto, headers: &headers };
         self.open_framed(&handshake, mount, kind, &upgrade.response(), core);
         Verdict::Keep
     }
@@ -160,6 +163,7 @@ impl Connection {
             query: head.query.to_owned(),
             origin: head.origin.map(str::to_owned),
             forwarded_proto: head.forwarded_proto.map(str::to_owned),
+            headers: mounted.headers.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect(),
         };
         let full = self.written(mount.service.full(transport, asked), head, core);
         Ok(Errand::Receive { framing, chunked: head.is_current, head: head_bytes, hello, full })

@@ -78,6 +78,8 @@ pub(crate) struct Mounted<'a> {
     pub(crate) body: Option<Cow<'a, [u8]>>,
     /// What it asks for on a route of WebSocket.
     pub(crate) upgrade: Result<Upgrade<'a>, handshake::Refusal>,
+    /// What an application may know of its headers, names in lower case.
+    pub(crate) headers: Vec<(String, &'a str)>,
 }
 
 impl Mounted<'_> {
@@ -177,7 +179,33 @@ fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers:
         if_none_match: text(headers, "if-none-match"),
     };
     let upgrade = Upgrade::check(head.method, u8::from(head.is_current), headers);
-    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body, upgrade }))
+    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body, upgrade, headers: told(headers) }))
+}
+
+/// The headers that an application may know (S-3.9). Never cookies, which are no authentication here.
+fn told<'a>(headers: &[Header<'a>]) -> Vec<(String, &'a str)> {
+    const TOLD: [&str; 14] = [
+        "referer",
+        "x-client-ip",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-cluster-client-ip",
+        "via",
+        "x-real-ip",
+        "x-forwarded-proto",
+        "x-ssl",
+        "dnt",
+        "host",
+        "user-agent",
+        "accept-language",
+    ];
+    let known = |header: &&Header<'a>| TOLD.iter().any(|name| header.name.eq_ignore_ascii_case(name));
+    headers
+        .iter()
+        .filter(known)
+        .filter_map(|header| Some((header.name.to_ascii_lowercase(), std::str::from_utf8(header.value).ok()?)))
+        .collect()
 }
 
 /// How long a body is; `Some(None)` if it comes in chunks. `None` if two readers could understand two things.

@@ -2,6 +2,7 @@
 
 use crate::config::{self, Dialect};
 use crate::connection::trial::Service;
+use crate::node::PushyService;
 use crate::transport::sockjs::{self, Route, Settings, Transport, Transports};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,10 +28,12 @@ pub(crate) struct Mount {
 }
 
 /// What is spoken above SockJS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Speaks {
     /// Pusher's dialect; the path names the key.
     Pusher,
+    /// Pushy's dialect, for one app.
+    Pushy(Arc<PushyService>),
     /// A service that tests of SockJS ask for.
     Trial(Service),
 }
@@ -46,11 +49,13 @@ pub(crate) struct Found<'p> {
 /// All mounts of a node; listeners that speak the same share one, and its sessions.
 pub(crate) struct Mounts {
     pusher: Arc<Mount>,
+    /// With the names that listeners know them by.
+    pushy: Vec<(Dialect, Arc<Mount>)>,
     trials: Vec<Arc<Mount>>,
 }
 
 impl Mounts {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(services: &[Arc<PushyService>]) -> Self {
         let trial = |number, prefix, service, settings| Arc::new(Mount::trial(number, prefix, service, settings));
         let base = || Settings { response_limit: 4096, ..Settings::default() };
         let trials = vec![
@@ -64,7 +69,10 @@ impl Mounts {
             trial(3, "/cookie_needed_echo", Service::Echo, Settings { jsessionid: true, ..base() }),
             trial(4, "/close", Service::Close, base()),
         ];
-        Self { pusher: Arc::new(Mount::pusher(0)), trials }
+        let first = trials.len() + 1;
+        let pushy =
+            services.iter().enumerate().map(|(at, service)| (service.config.dialect(), Arc::new(Mount::pushy(first + at, service))));
+        Self { pusher: Arc::new(Mount::pusher(0)), pushy: pushy.collect(), trials }
     }
 
     /// Those of a listener.
@@ -73,6 +81,7 @@ impl Mounts {
         if listener.dialects.contains(&Dialect::SockjsTrial) {
             mounts.extend(self.trials.iter().map(Arc::clone));
         }
+        mounts.extend(self.pushy.iter().filter(|(dialect, _)| listener.dialects.contains(dialect)).map(|(_, mount)| Arc::clone(mount)));
         if listener.dialects.contains(&Dialect::Pusher) {
             mounts.push(Arc::clone(&self.pusher));
         }
@@ -99,6 +108,12 @@ impl Mount {
         }
     }
 
+    fn pushy(number: usize, service: &Arc<PushyService>) -> Self {
+        let (prefix, sockjs) = (service.config.prefix.clone(), service.config.sockjs.clone());
+        let speaks = Speaks::Pushy(Arc::clone(service));
+        Self { number, service: sockjs::Service::new(sockjs), speaks, prefix, sessions: AtomicUsize::new(0) }
+    }
+
     /// What tests of SockJS ask for (S-10.1).
     fn trial(number: usize, prefix: &str, service: Service, settings: Settings) -> Self {
         let (speaks, service) = (Speaks::Trial(service), sockjs::Service::new(settings));
@@ -108,7 +123,7 @@ impl Mount {
     /// What a path is below this mount; `None` if it belongs to somebody else.
     pub(crate) fn find<'p>(&self, path: &'p str) -> Option<Found<'p>> {
         let below = sockjs::below(&self.prefix, path)?;
-        if self.speaks != Speaks::Pusher {
+        if !matches!(self.speaks, Speaks::Pusher) {
             return Some(Found { key: "", below });
         }
         let rest = below.strip_prefix("/app/")?;

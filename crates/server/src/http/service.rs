@@ -142,6 +142,9 @@ impl Caller {
             _ if pusher && (rest.starts_with("/apps/") || rest.starts_with("/users/")) && (!pushi || is_signed(request.uri())) => {
                 self.api(path, request).await.into_response()
             }
+            _ if self.listener.config.speaks_pushy() && tidings_dialect::pushy::api::is_trigger(rest) => {
+                self.trigger(rest, request).await.into_response()
+            }
             "/" if self.listener.speaks(&Dialect::Console) => self.console(rest, request).await,
             _ if pushi => self.pushi(rest, request).await.into_response(),
             _ if self.listener.speaks(&Dialect::Console) => self.console(rest, request).await,
@@ -154,6 +157,27 @@ impl Caller {
             Ok(()) => Answer::text(200, &b"ready\n"[..]),
             Err(why) => Answer::text(503, format!("{why}\n")),
         }
+    }
+
+    /// A trigger of Pushy's publishers.
+    async fn trigger(&self, rest: &str, request: Request<Incoming>) -> Answer {
+        use tidings_dialect::pushy::api::{Refusal, Request as Asked};
+        let (method, query) = (request.method().as_str().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+        let content_type = request.headers().get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let services: Vec<_> = self.node.pushy.iter().filter(|service| self.listener.speaks(&service.config.dialect())).cloned().collect();
+        let max = services.iter().map(|service| service.session.trigger_body_bytes).max().unwrap_or_default();
+        let answer = match self.body(request, max).await {
+            Err(BodyFault::TooLarge) => Refusal::too_large().answer(),
+            Err(BodyFault::TooSlow) => return Answer::text(408, &b"The request took too long to arrive.\n"[..]),
+            Err(BodyFault::Broken) => return Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
+            Ok(_) if tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() => Refusal::busy().answer(),
+            Ok(body) => {
+                let asked = Asked { method: &method, path: rest, query: &query, content_type: content_type.as_deref(), body: &body };
+                self.node.trigger(&services, &asked)
+            }
+        };
+        self.node.answered.add(answer.status);
+        Answer { status: answer.status, ..Answer::json(answer.body.into()) }
     }
 
     /// A request of Pushi's REST API.

@@ -13,7 +13,7 @@ fn listener(prefix: &str, dialects: &[Dialect], trusted: &[&str]) -> Listener {
         trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         proxy_protocol: false,
     };
-    Listener::new(config, None, &mount::Mounts::new())
+    Listener::new(config, None, &mount::Mounts::new(&[]))
 }
 
 /// What a request amounts to, in a word.

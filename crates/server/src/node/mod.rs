@@ -1,6 +1,7 @@
 //! The one door: the only way to publish, subscribe, unsubscribe and ask. Limits and policies hold here; transports and APIs translate.
 
 mod keep;
+mod pushy;
 mod stored;
 
 use crate::address::{AddressLimits, Addresses};
@@ -15,6 +16,7 @@ use arc_swap::ArcSwap;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 pub(crate) use keep::{Reply, no_store};
+pub(crate) use pushy::{Call, PushyService};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -57,6 +59,8 @@ pub(crate) struct Node {
     /// Settings of Pushi's dialect: for all apps, and for some.
     pushi: config::Pushi,
     pushi_apps: HashMap<AppId, config::Pushi, RandomState>,
+    /// Apps that Pushy's clients speak to.
+    pub(crate) pushy: Vec<Arc<PushyService>>,
     /// Who is logged in at the REST API.
     pub(crate) logins: Logins,
     /// Spreads sessions over HTTP among the shards, in a way that no client knows.
@@ -115,6 +119,7 @@ impl Node {
         runtime: Handle,
         sockets_max: usize,
         store: Option<Store>,
+        pushy: Vec<Arc<PushyService>>,
     ) -> Self {
         Self {
             hub,
@@ -139,6 +144,7 @@ impl Node {
             dialects: config::dialects_of(&config.listeners),
             pushi: config.pushi.iter().find(|section| section.app.is_none()).cloned().unwrap_or_default(),
             pushi_apps: config.pushi.iter().filter_map(|section| Some((section.app.clone()?, section.clone()))).collect(),
+            pushy,
             logins: Logins::default(),
             spread: RandomState::default(),
             leaving: AtomicBool::new(false),
@@ -162,6 +168,11 @@ impl Node {
     /// The settings of Pushi's dialect for an app.
     pub(crate) fn pushi(&self, app: &AppId) -> &config::Pushi {
         self.pushi_apps.get(app).unwrap_or(&self.pushi)
+    }
+
+    /// What an app of the store is spoken to in.
+    fn dialects_of(&self, app: &AppId) -> Dialects {
+        Dialects { pushy: self.pushy.iter().any(|service| service.config.app == *app), ..self.dialects }
     }
 
     /// The shard that has the session of that name over HTTP, of all of its mount.

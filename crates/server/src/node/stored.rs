@@ -24,7 +24,7 @@ impl Node {
         let version = store.apps_version().await?;
         let rows = store.apps().await?;
         let mut known = self.known_apps();
-        let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects)).map(Arc::new).collect();
+        let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects_of(&row.ident))).map(Arc::new).collect();
         self.apps_version.store(version, Ordering::Relaxed);
         if stored != known.stored {
             known.stored = stored;

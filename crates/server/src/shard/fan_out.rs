@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::outgoing::{Outgoing, Queued, Urgency};
+use super::table::Subscriber;
 use crate::connection::{Connection, Core, Verdict};
 use crate::wire::{Encoder, FORMATS, Format};
 use hashbrown::HashSet;
@@ -33,6 +34,8 @@ struct FanOut<'a> {
     lens: [Option<u32>; FORMATS],
     deliveries: u64,
     unspeakable: u64,
+    /// Who is told another spelling of the channel's name.
+    spelled: Vec<u32>,
 }
 
 impl Shard {
@@ -63,18 +66,35 @@ impl Shard {
         let index = outgoing.begin(Arc::clone(event));
         let (encoder, overflowed) = (&mut self.encoder, &mut self.overflowed);
         let lens = [None; FORMATS];
-        let mut fan_out =
-            FanOut { event, outgoing, encoder, overflowed, served, outbox_max, urgency, index, lens, deliveries: 0, unspeakable: 0 };
+        let mut fan_out = FanOut {
+            event,
+            outgoing,
+            encoder,
+            overflowed,
+            served,
+            outbox_max,
+            urgency,
+            index,
+            lens,
+            deliveries: 0,
+            unspeakable: 0,
+            spelled: Vec::new(),
+        };
         for subscriber in subscribers {
             let passed_over = subscriber.joined >= event.serial || except == Some(subscriber.slot) || notice && !subscriber.wants_notices();
             if !passed_over {
-                fan_out.owe(subscriber.slot);
+                fan_out.owe_to(*subscriber);
             }
         }
         for slot in sockets.iter().filter_map(|socket| slot_of(&self.connections, *socket)) {
             let subscribed = table.joined(slot, event.channel.as_str()).is_some_and(|joined| joined < event.serial);
             if !subscribed && except != Some(slot) {
                 fan_out.owe(slot);
+            }
+        }
+        for slot in std::mem::take(&mut fan_out.spelled) {
+            if let Some(spelling) = table.spelling(slot, event.channel_id) {
+                fan_out.owe_spelled(slot, spelling);
             }
         }
         stats.deliveries.add(fan_out.deliveries);
@@ -124,6 +144,30 @@ impl Shard {
 }
 
 impl FanOut<'_> {
+    #[inline]
+    fn owe_to(&mut self, subscriber: Subscriber) {
+        if subscriber.is_spelled() {
+            self.spelled.push(subscriber.slot);
+        } else {
+            self.owe(subscriber.slot);
+        }
+    }
+
+    /// Owes the event with another spelling of the channel's name (Y-5.4).
+    #[cold]
+    fn owe_spelled(&mut self, slot: u32, spelling: &str) {
+        let format = self.outgoing.format(slot);
+        let made = catch_unwind(AssertUnwindSafe(|| self.encoder.spelled(self.event, spelling, format)));
+        match made {
+            Ok(None) => self.unspeakable += 1,
+            Ok(Some(bytes)) => match self.outgoing.push(slot, bytes, self.outbox_max) {
+                Queued::Yes => self.deliveries += 1,
+                Queued::Overflow => self.overflowed.push(slot),
+            },
+            Err(_) => self.overflowed.push(slot | FAULT),
+        }
+    }
+
     #[inline]
     fn owe(&mut self, slot: u32) {
         let format = self.outgoing.format(slot);

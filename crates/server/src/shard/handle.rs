@@ -6,12 +6,13 @@ use crate::listener::{Listener, NodeGuard, Peer};
 use crate::node::Apps;
 use crate::store::StoreError;
 use crate::transport::websocket::Agreement;
+use bytes::Bytes;
 use mio::{Poll, Token, Waker};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidings_dialect::action::{Answer, End, Unanswered};
+use tidings_dialect::action::{Answer, CommandFailed, End, Reply, Unanswered};
 use tidings_hub::{AppId, ChannelName, Inbox, SocketId};
 use tokio::sync::oneshot;
 
@@ -62,6 +63,22 @@ pub(crate) enum Command {
         socket: SocketId,
         /// The answer.
         answer: Result<Answer, Unanswered>,
+    },
+    /// A command of a session was answered.
+    Commanded {
+        /// Its connection.
+        socket: SocketId,
+        /// The answer.
+        answer: Result<Reply, CommandFailed>,
+    },
+    /// Say something to a connection, if it is one of the app's.
+    Say {
+        /// The app.
+        app: AppId,
+        /// The connection.
+        socket: SocketId,
+        /// A message of its dialect.
+        message: Bytes,
     },
     /// Tell which connections of an app are on which channels; one of them, or all.
     List {

@@ -34,7 +34,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use table::Table;
-use tidings_dialect::action::{Actions, Answer, Input, Unanswered};
+use tidings_dialect::action::{Actions, Input};
 use tidings_hub::{AppId, Inbox, Item, PLACES_MAX, SocketId, Time};
 use wheel::{Alarm, Wheel};
 
@@ -254,7 +254,8 @@ impl Shard {
         if let Some(upgraded) = upgraded {
             self.call(slot, |connection, core, _| {
                 let Upgraded { path, query, origin, forwarded_proto, deflate } = &upgraded;
-                let handshake = Handshake { path, query, origin: origin.as_deref(), forwarded_proto: forwarded_proto.as_deref() };
+                let handshake =
+                    Handshake { path, query, origin: origin.as_deref(), forwarded_proto: forwarded_proto.as_deref(), headers: &[] };
                 connection.open_session(&handshake, b"", *deflate, core);
                 Verdict::Keep
             });
@@ -384,7 +385,9 @@ impl Shard {
                 Command::NotStored { socket, channel, event, error } => {
                     self.tell(socket, Input::NotStored { channel: &channel, event: &event, why: &error.to_string() });
                 }
-                Command::Answered { socket, answer } => self.answered(socket, answer),
+                Command::Answered { socket, answer } => self.answered(socket, Input::Answered(answer)),
+                Command::Commanded { socket, answer } => self.answered(socket, Input::Commanded(answer)),
+                Command::Say { app, socket, message } => self.say(&app, socket, &message),
                 Command::List { app, only, reply } => drop(reply.send(self.list(&app, only))),
                 Command::Reload(apps) => {
                     let slots: Vec<_> = self.connections.iter().map(|(slot, _)| slot as u32).collect();
@@ -416,8 +419,19 @@ impl Shard {
             })
     }
 
-    /// Gives a session the answer of the store, and goes on with what its peer sent meanwhile.
-    fn answered(&mut self, socket: SocketId, answer: Result<Answer, Unanswered>) {
+    /// Says something to a session, if it is one of the app's.
+    fn say(&mut self, app: &AppId, socket: SocketId, message: &[u8]) {
+        let slot = socket.place();
+        if self.connections.get(slot).is_some_and(|connection| connection.socket_id() == Some(socket)) {
+            self.call(slot as u32, |connection, core, _| {
+                connection.say(app, message, core);
+                Verdict::Keep
+            });
+        }
+    }
+
+    /// Gives a session the answer that it waits for, and goes on with what its peer sent meanwhile.
+    fn answered(&mut self, socket: SocketId, answer: Input<'_>) {
         let slot = socket.place();
         if self.connections.get(slot).is_some_and(|connection| connection.socket_id() == Some(socket))
             && self.call(slot as u32, |connection, core, inflater| connection.answered(answer, core, inflater))

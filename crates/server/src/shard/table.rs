@@ -22,6 +22,8 @@ pub(crate) struct Table {
     connections: Vec<Subscriptions>,
     subscriptions: usize,
     joins: u64,
+    /// How connections that say so are told a channel's name, by slot and by the channel's number (Y-5.4).
+    spellings: HashMap<(u32, u64), Arc<str>, foldhash::fast::FixedState>,
 }
 
 /// A channel with at least one subscriber here.
@@ -35,27 +37,36 @@ struct LocalChannel {
 pub(crate) struct Subscriber {
     /// The slot of its connection.
     pub(crate) slot: u32,
-    /// Where the connection's list holds this subscription, and in the highest bit whether it wants no notices.
-    entry_and_flag: u32,
+    /// Where the connection's list holds this subscription; in the highest bit whether it wants no notices, in the next whether it is told
+    /// another spelling of the channel's name.
+    entry_and_flags: u32,
     /// It gets events with later serials only.
     pub(crate) joined: u64,
 }
 
-/// A connection has fewer subscriptions than this; the bit is free.
+/// A connection has fewer subscriptions than this; the bits are free.
 const QUIET: u32 = 1 << 31;
+const SPELLED: u32 = 1 << 30;
+const FLAGS: u32 = QUIET | SPELLED;
 
 impl Subscriber {
     /// Whether it is told of members that come and go, and of counts.
     pub(crate) fn wants_notices(self) -> bool {
-        self.entry_and_flag & QUIET == 0
+        self.entry_and_flags & QUIET == 0
+    }
+
+    /// Whether it is told the channel's name in another spelling.
+    #[inline]
+    pub(crate) fn is_spelled(self) -> bool {
+        self.entry_and_flags & SPELLED != 0
     }
 
     fn entry(self) -> usize {
-        (self.entry_and_flag & !QUIET) as usize
+        (self.entry_and_flags & !FLAGS) as usize
     }
 
     fn set_entry(&mut self, entry: u32) {
-        self.entry_and_flag = self.entry_and_flag & QUIET | entry;
+        self.entry_and_flags = self.entry_and_flags & FLAGS | entry;
     }
 }
 
@@ -100,7 +111,7 @@ impl Table {
         let entry = list.list.len() as u32;
         list.list.push(Entry { channel: local, place: subscribers.len() as u32, order: self.joins, member });
         self.joins += 1;
-        subscribers.push(Subscriber { slot, entry_and_flag: entry | if notices { 0 } else { QUIET }, joined });
+        subscribers.push(Subscriber { slot, entry_and_flags: entry | if notices { 0 } else { QUIET }, joined });
         self.subscriptions += 1;
         if let Some(by_name) = &mut list.by_name {
             by_name.insert(channel.name.clone(), entry);
@@ -140,7 +151,9 @@ impl Table {
             by_name.remove(&hub.name);
         }
         let channel = Arc::clone(hub);
-        subscribers.swap_remove(place as usize);
+        if subscribers.swap_remove(place as usize).is_spelled() {
+            self.spellings.remove(&(slot, channel.id));
+        }
         if let Some(moved) = subscribers.get(place as usize) {
             self.connections[moved.slot as usize].list[moved.entry()].place = place;
         }
@@ -164,8 +177,22 @@ impl Table {
         let entry = self.position(slot, name)?;
         let entry = &mut self.connections[slot as usize].list[entry];
         let subscriber = &mut self.channels[entry.channel as usize].subscribers[entry.place as usize];
-        subscriber.entry_and_flag = subscriber.entry() as u32 | if notices { 0 } else { QUIET };
+        subscriber.entry_and_flags = subscriber.entry_and_flags & !QUIET | if notices { 0 } else { QUIET };
         Some(std::mem::replace(&mut entry.member, member))
+    }
+
+    /// From here on a connection is told the name of a channel that it is on like this.
+    pub(crate) fn spell(&mut self, slot: u32, name: &str, spelling: Arc<str>) {
+        let Some(entry) = self.position(slot, name) else { return };
+        let entry = &self.connections[slot as usize].list[entry];
+        let channel = &mut self.channels[entry.channel as usize];
+        channel.subscribers[entry.place as usize].entry_and_flags |= SPELLED;
+        self.spellings.insert((slot, channel.hub.id), spelling);
+    }
+
+    /// How a connection is told the name of a channel, if in another way than all others.
+    pub(crate) fn spelling(&self, slot: u32, channel_id: u64) -> Option<&Arc<str>> {
+        self.spellings.get(&(slot, channel_id))
     }
 
     /// The hub's channel and the connection's member there, if the connection is on it.

@@ -1,0 +1,175 @@
+//! What Pushy's clients and publishers ask of the node: apps on paths of their own, commands that are answered elsewhere, triggers.
+
+use super::{AppHandle, Node};
+use crate::clock::unix_time;
+use crate::config;
+use crate::shard::Command;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tidings_dialect::action::{CommandFailed, Reply};
+use tidings_dialect::pushy::api::{self, Answer, REPLAY_WINDOW, Refusal};
+use tidings_dialect::pushy::auth::Signature;
+use tidings_dialect::pushy::codec::Transport;
+use tidings_dialect::pushy::command::{self, ANSWER_BYTES_MAX, Caller};
+use tidings_dialect::pushy::settings::Settings;
+use tidings_hub::{ChannelName, SocketId, UnixTime};
+use tokio::sync::Semaphore;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// One section of the configuration, as it is served.
+pub(crate) struct PushyService {
+    pub(crate) config: config::Pushy,
+    pub(crate) session: Arc<Settings>,
+    calls: Semaphore,
+    client: HttpClient,
+    /// Signatures of accepted triggers, with the end of the time in which they could be used again.
+    accepted: Mutex<HashMap<Signature, UnixTime>>,
+}
+
+/// Who calls a command, and which.
+pub(crate) struct Call {
+    pub(crate) app: Arc<AppHandle>,
+    pub(crate) socket: SocketId,
+    pub(crate) transport: Transport,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) channels: Vec<ChannelName>,
+    pub(crate) command: tidings_dialect::action::Command,
+}
+
+impl PushyService {
+    pub(crate) fn new(config: &config::Pushy) -> Self {
+        // It fails only if a provider is installed already, which serves as well.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        Self {
+            config: config.clone(),
+            session: Arc::new(config.session.clone()),
+            calls: Semaphore::new(config.session.command_calls as usize),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            accepted: Mutex::default(),
+        }
+    }
+
+    /// Runs a command at its endpoint (Y-9.3 to Y-9.6). What went wrong is logged, and not told to the caller.
+    async fn run(&self, call: &Call) -> Result<Reply, CommandFailed> {
+        let find = |name: &str| self.config.commands.iter().find(|command| command.name == name);
+        let Some(target) = find(&call.command.name).or_else(|| find("*")) else { return Err(CommandFailed::default()) };
+        let answered = tokio::time::timeout(target.timeout, self.post(&target.url, call)).await;
+        let why = match answered {
+            Ok(Ok((status, body))) => match command::answer(status, &body, &self.session) {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => format!("its answer of status {status} cannot be used: {failed}"),
+            },
+            Ok(Err(error)) => error,
+            Err(_) => "it took too long".to_owned(),
+        };
+        tracing::warn!(command = call.command.name, app = %call.app.app.id, error = why, "a command failed");
+        Err(CommandFailed::default())
+    }
+
+    async fn post(&self, url: &str, call: &Call) -> Result<(u16, Bytes), String> {
+        // Waiting counts: the caller waits as well.
+        let _place = self.calls.acquire().await.map_err(|error| error.to_string())?;
+        let address = call.address.map(|address| address.to_string()).unwrap_or_default();
+        let headers: Vec<_> = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let caller = Caller {
+            socket_id: call.socket,
+            transport: call.transport,
+            remote_address: &address,
+            headers: &headers,
+            channels: &call.channels,
+        };
+        let now = unix_time();
+        let (body, signature) = command::request(&call.app.app, &call.command, &caller, &crate::chance::hex64()[..32], now);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(url)
+            .header("content-type", "application/json")
+            .header("x-pushy-timestamp", now.as_secs())
+            .header("x-pushy-signature", signature)
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| error.to_string())?;
+        let response = self.client.request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+        Ok((status, body.to_bytes()))
+    }
+
+    /// Whether a trigger with this signature is accepted for the first time, as far as that is remembered (Y-10.8).
+    fn is_new(&self, signature: Signature) -> bool {
+        let max = self.session.replay_cache;
+        if max == 0 {
+            return true;
+        }
+        let now = unix_time();
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.len() >= max {
+            accepted.retain(|_, until| *until > now);
+        }
+        if accepted.get(&signature).is_some_and(|until| *until > now) {
+            return false;
+        }
+        if accepted.len() >= max {
+            // The one that would be forgotten first makes room.
+            let oldest = accepted.iter().min_by_key(|(_, until)| **until).map(|(signature, _)| *signature);
+            if let Some(oldest) = oldest {
+                accepted.remove(&oldest);
+            }
+        }
+        accepted.insert(signature, UnixTime::from_micros(now.as_micros() + REPLAY_WINDOW.as_micros() as u64));
+        true
+    }
+}
+
+impl Node {
+    /// Runs a command, and tells the session of its answer.
+    pub(crate) fn command(self: &Arc<Self>, service: &Arc<PushyService>, call: Call) {
+        let (node, service) = (Arc::clone(self), Arc::clone(service));
+        self.runtime.spawn(async move {
+            let answer = service.run(&call).await;
+            let socket = call.socket;
+            node.shards[socket.shard()].command(Command::Commanded { socket, answer });
+        });
+    }
+
+    /// Says something to another connection of an app, wherever it is.
+    pub(crate) fn say_to(&self, app: &AppHandle, socket: SocketId, message: Bytes) {
+        if let Some(shard) = self.shards.get(socket.shard()) {
+            shard.command(Command::Say { app: app.app.id.clone(), socket, message });
+        }
+    }
+
+    /// Publishes what a trigger asks for (Y-6). Several services may share a listener, as the path does not name one: the one whose secret
+    /// signed is meant.
+    pub(crate) fn trigger(self: &Arc<Self>, services: &[Arc<PushyService>], request: &api::Request<'_>) -> Answer {
+        let now = unix_time();
+        let mut refused = None;
+        for service in services {
+            let apps = self.apps();
+            let Some(app) = apps.by_id(&service.config.app).filter(|app| app.app.enabled && app.app.dialects.pushy) else { continue };
+            match api::receive(request, &app.app, &service.session, now) {
+                Ok(trigger) if !service.is_new(trigger.signature) => return Refusal::credentials(&trigger.auth_key).answer(),
+                Ok(trigger) => {
+                    let occupied = app.channels.occupancy(trigger.publish.channels[0].as_str()).subscriptions > 0;
+                    self.publish(app, &[trigger.publish]);
+                    return api::accepted(occupied);
+                }
+                // Another one may have signed it.
+                Err(refusal) => {
+                    refused.get_or_insert(refusal);
+                }
+            }
+        }
+        refused.unwrap_or_else(Refusal::not_found).answer()
+    }
+}
