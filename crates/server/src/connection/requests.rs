@@ -135,6 +135,10 @@ impl Connection {
             if requests.phase == Phase::Refusal {
                 return if bytes.len() > limits.header_bytes { Verdict::Drop } else { requests.keep(bytes) };
             }
+            // What is pipelined behind a publish is answered after it, whoever looks here meanwhile.
+            if requests.phase == Phase::Commit {
+                return requests.keep(bytes);
+            }
             if requests.proxied {
                 match proxy::read(bytes) {
                     Proxied::Partial => return requests.keep(bytes),

@@ -6,7 +6,7 @@ use super::{advance, alone};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-const PUSHI: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\ndialects = [\"pushi\", \"pushi-api\"]\n\
+pub(super) const PUSHI: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\ndialects = [\"pushi\", \"pushi-api\"]\n\
     [[apps]]\nid = \"1\"\nkey = \"2222222222222222222222222222222222222222222222222222222222222222\"\nsecret = \"secret-of-the-app\"\n\
     [store]\nurl = \"sqlite:tidings.db\"\n";
 
@@ -21,7 +21,7 @@ fn ask(scene: &Scene, method: &str, path: &str, body: &str) -> Response {
     ))
 }
 
-fn login(scene: &Scene) -> String {
+pub(super) fn login(scene: &Scene) -> String {
     let key = "2".repeat(64);
     let answer = ask(scene, "GET", &format!("/login?app_id=1&app_key={key}&app_secret=secret-of-the-app"), "");
     assert_eq!(answer.status, 200, "{answer:?}");
