@@ -59,3 +59,16 @@ fn requests_behind_a_commit_wait() {
     assert_eq!([peer.response().status, peer.response().status], [200, 400]);
     scene.server.stop();
 }
+
+/// I-4.4: a request whose login is looked up elsewhere takes no answer along that is owed to the one before it.
+#[test]
+fn an_answer_before_a_lookup_is_not_lost() {
+    let _alone = alone();
+    let scene = Scene::new(PUSHI);
+    let token = login(&scene);
+    let mut peer = scene.peer();
+    let body = r#"{"data":"x","persist":false}"#;
+    peer.send([publish(&token, body, ""), publish(&"0".repeat(64), body, ""), publish(&token, body, "")].concat());
+    assert_eq!([peer.response().status, peer.response().status, peer.response().status], [200, 403, 200]);
+    scene.server.stop();
+}
