@@ -1,6 +1,6 @@
 //! What happens while the store has not answered: requests behind a publish, logins that end, users who follow, apps that are made.
 
-use super::logins::{PUSHI, login};
+use super::logins::{PUSHI, ask, is_known, login};
 use super::scene::{Scene, eventually};
 use super::{alone, on_shard};
 use crate::store::{Store, Trigger};
@@ -15,16 +15,20 @@ fn store(scene: &Scene) -> &Store {
     scene.server.node().store().expect("the scene has one")
 }
 
+/// What keeps its place in the store's queue and no more.
+fn nothing() -> Trigger {
+    Trigger { app: AppId::new(""), at: UnixTime::default(), owner: None, events: SmallVec::new() }
+}
+
 fn keep_busy(scene: &Scene) -> Busy {
     let (release, released) = channel::<()>();
     let (begins, begun) = channel();
-    let nothing = Trigger { app: AppId::new(""), at: UnixTime::default(), owner: None, events: SmallVec::new() };
     let done = Box::new(move |_| {
         begins.send(()).unwrap();
         // Nobody sends anything: it ends with the one who could.
         let _ = released.recv();
     });
-    store(scene).append(nothing, done);
+    store(scene).append(nothing(), done);
     begun.recv_timeout(super::client::FAILSAFE).expect("the store runs");
     Busy(release)
 }
@@ -70,5 +74,24 @@ fn an_answer_before_a_lookup_is_not_lost() {
     let body = r#"{"data":"x","persist":false}"#;
     peer.send([publish(&token, body, ""), publish(&"0".repeat(64), body, ""), publish(&token, body, "")].concat());
     assert_eq!([peer.response().status, peer.response().status, peer.response().status], [200, 403, 200]);
+    scene.server.stop();
+}
+
+/// I-4.6: a login that is used while it ends is gone once that is answered.
+#[test]
+fn a_login_that_is_used_while_it_ends_is_gone() {
+    let _alone = alone();
+    let scene = Scene::new(PUSHI);
+    let token = login(&scene);
+    let busy = keep_busy(&scene);
+    let mut leaver = scene.peer();
+    leaver.send(format!("GET /logout?sid={token} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    until_waiting(&scene, 1);
+    // The store still has it.
+    assert_eq!(ask(&scene, "GET", &format!("/sockets?sid={token}"), "").status, 200);
+    drop(busy);
+    assert_eq!(leaver.response().status, 200);
+    assert!(!is_known(&scene, &token));
+    assert_eq!(ask(&scene, "GET", &format!("/sockets?sid={token}"), "").status, 403);
     scene.server.stop();
 }

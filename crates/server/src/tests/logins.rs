@@ -14,7 +14,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn ask(scene: &Scene, method: &str, path: &str, body: &str) -> Response {
+pub(super) fn ask(scene: &Scene, method: &str, path: &str, body: &str) -> Response {
     let length = body.len();
     scene.peer().ask(format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
@@ -28,7 +28,7 @@ pub(super) fn login(scene: &Scene) -> String {
     serde_json::from_str::<serde_json::Value>(&answer.body).unwrap()["token"].as_str().unwrap().to_owned()
 }
 
-fn is_known(scene: &Scene, token: &str) -> bool {
+pub(super) fn is_known(scene: &Scene, token: &str) -> bool {
     scene.server.node().logins.known(scene.server.node(), token).is_some()
 }
 
