@@ -48,10 +48,9 @@ impl Node {
     /// [`StoreError`]: nothing changed.
     pub(crate) async fn follow(&self, app: &AppHandle, user_id: &str, channel: &str) -> Result<SubscriptionRow, StoreError> {
         let store = self.store().ok_or_else(no_store)?;
-        let (row, made) = store.subscribe(&app.app.id, user_id, channel, crate::clock::unix_time()).await?;
-        if made && let Ok(alias) = ChannelName::parse(channel) {
-            app.channels.follow(&format!("personal-{user_id}"), &alias, true);
-        }
+        let tell = tell_followers(app, user_id, channel);
+        let now = crate::clock::unix_time();
+        let (row, _) = store.subscribe(&app.app.id, user_id, channel, now, move |(_, made)| tell(*made, true)).await?;
         Ok(row)
     }
 
@@ -61,13 +60,8 @@ impl Node {
     /// [`StoreError`]: nothing changed.
     pub(crate) async fn unfollow(&self, app: &AppHandle, user_id: &str, channel: &str) -> Result<Option<SubscriptionRow>, StoreError> {
         let store = self.store().ok_or_else(no_store)?;
-        let row = store.unsubscribe(&app.app.id, user_id, channel).await?;
-        if row.is_some()
-            && let Ok(alias) = ChannelName::parse(channel)
-        {
-            app.channels.follow(&format!("personal-{user_id}"), &alias, false);
-        }
-        Ok(row)
+        let tell = tell_followers(app, user_id, channel);
+        store.unsubscribe(&app.app.id, user_id, channel, move |row| tell(row.is_some(), false)).await
     }
 
     /// Whether the node can serve: it stays, and what it acknowledges as stored is on disk.
@@ -105,6 +99,17 @@ impl KnownApps {
             }
         }
         all
+    }
+}
+
+/// What tells connections on the user's personal channel, if something `changed`, that it leads to one channel more or less. It is called as
+/// the store commits: in that order, and even if whoever asked has gone.
+fn tell_followers(app: &AppHandle, user_id: &str, channel: &str) -> impl FnOnce(bool, bool) + Send + 'static {
+    let (channels, personal, alias) = (Arc::clone(&app.channels), format!("personal-{user_id}"), ChannelName::parse(channel).ok());
+    move |changed, added| {
+        if let Some(alias) = alias.filter(|_| changed) {
+            channels.follow(&personal, &alias, added);
+        }
     }
 }
 

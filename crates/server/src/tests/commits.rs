@@ -1,11 +1,17 @@
 //! What happens while the store has not answered: requests behind a publish, logins that end, users who follow, apps that are made.
 
+use super::client::Client;
 use super::logins::{PUSHI, ask, is_known, login};
 use super::scene::{Scene, eventually};
 use super::{alone, on_shard};
 use crate::store::{Store, Trigger};
+use serde_json::json;
 use smallvec::SmallVec;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::task::Poll;
 use tidings_hub::{AppId, UnixTime};
 
 /// A store that tells nobody of its commits until this is dropped.
@@ -93,5 +99,71 @@ fn a_login_that_is_used_while_it_ends_is_gone() {
     assert_eq!(leaver.response().status, 200);
     assert!(!is_known(&scene, &token));
     assert_eq!(ask(&scene, "GET", &format!("/sockets?sid={token}"), "").status, 403);
+    scene.server.stop();
+}
+
+/// Waits for one more of the things that a future needs, and leaves it there.
+fn begin<T>(scene: &Scene, future: &mut Pin<&mut (impl Future<Output = T> + ?Sized)>) {
+    scene.server.node().runtime.block_on(async {
+        let begun = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await;
+        assert!(begun, "it waits for the store");
+    });
+}
+
+/// A session of ann on her personal channel.
+fn ann(scene: &Scene) -> Client {
+    let mut client = scene.peer();
+    client.enter(&format!("/{}", "2".repeat(64)), "");
+    let auth = tidings_dialect::pushi::auth::sign("secret-of-the-app", &client.socket_id, "personal-ann");
+    let auth = format!("{}:{}", "2".repeat(64), auth.as_str());
+    client.say(&json!({ "event": "pusher:subscribe", "data": { "channel": "personal-ann", "auth": auth } }).to_string());
+    assert_eq!(client.event().0, "pusher_internal:subscription_succeeded");
+    client
+}
+
+fn tell(scene: &Scene, token: &str, channel: &str, data: &str) {
+    let body = json!({ "channel": channel, "data": data, "persist": false }).to_string();
+    assert_eq!(ask(scene, "POST", &format!("/events?sid={token}"), &body).status, 200);
+}
+
+/// I-2.9: whoever is on a personal channel hears of a subscription that the store has taken, even if the one who made it has gone.
+#[test]
+fn a_subscription_counts_though_nobody_waits_for_it() {
+    let _alone = alone();
+    let scene = Scene::new(PUSHI);
+    let (token, mut client) = (login(&scene), ann(&scene));
+    let node = Arc::clone(scene.server.node());
+    let app = Arc::clone(node.apps().by_id(&AppId::new("1")).unwrap());
+    let busy = keep_busy(&scene);
+    begin(&scene, &mut pin!(node.follow(&app, "ann", "news")));
+    drop(busy);
+    node.runtime.block_on(store(&scene).settled());
+    // What her own shard was told before this is done after it.
+    on_shard(&scene, 0, |_| ());
+    on_shard(&scene, 0, |_| ());
+    tell(&scene, &token, "news", "followed");
+    tell(&scene, &token, "personal-ann", "her own");
+    assert_eq!(client.event().2, "followed");
+    assert_eq!(client.event().2, "her own");
+    scene.server.stop();
+}
+
+/// I-2.9: of a subscription that is made and one that is ended at the same time, connections believe what the store has in the end.
+#[test]
+fn subscriptions_change_in_the_order_of_the_store() {
+    let _alone = alone();
+    let scene = Scene::new(PUSHI);
+    let (token, mut client) = (login(&scene), ann(&scene));
+    let node = Arc::clone(scene.server.node());
+    let app = Arc::clone(node.apps().by_id(&AppId::new("1")).unwrap());
+    let mut slow = pin!(node.follow(&app, "ann", "news"));
+    begin(&scene, &mut slow);
+    assert!(node.runtime.block_on(node.unfollow(&app, "ann", "news")).unwrap().is_some());
+    node.runtime.block_on(slow).unwrap();
+    on_shard(&scene, 0, |_| ());
+    on_shard(&scene, 0, |_| ());
+    tell(&scene, &token, "news", "not followed");
+    tell(&scene, &token, "personal-ann", "her own");
+    assert_eq!(client.event().2, "her own");
     scene.server.stop();
 }
