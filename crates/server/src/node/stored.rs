@@ -20,10 +20,14 @@ impl Node {
     /// [`StoreError`]: those that were served still are.
     pub(crate) async fn reload_stored_apps(&self) -> Result<(), StoreError> {
         let Some(store) = self.store() else { return Ok(()) };
+        let look = self.known_apps().look();
         // The number first: what changes after it is seen the next time.
         let version = store.apps_version().await?;
         let rows = store.apps().await?;
         let mut known = self.known_apps();
+        if !known.is_newer(look) {
+            return Ok(());
+        }
         let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects)).map(Arc::new).collect();
         self.apps_version.store(version, Ordering::Relaxed);
         if stored != known.stored {
@@ -84,9 +88,27 @@ impl Node {
 pub(super) struct KnownApps {
     config: Vec<Arc<App>>,
     stored: Vec<Arc<App>>,
+    /// Looks into the store that were begun.
+    looks: u64,
+    /// The one that `stored` is of.
+    seen: u64,
 }
 
 impl KnownApps {
+    /// Begins a look into the store.
+    fn look(&mut self) -> u64 {
+        self.looks += 1;
+        self.looks
+    }
+
+    /// Whether what a look found counts. Not if another that began later is through already: it has seen all that this one was to see, and
+    /// this one may not have seen all that the other did.
+    fn is_newer(&mut self, look: u64) -> bool {
+        let is_newer = look > self.seen;
+        self.seen = self.seen.max(look);
+        is_newer
+    }
+
     /// All of them; what the configuration says counts where both have an id or a key.
     fn all(&self) -> Vec<Arc<App>> {
         let mut all = self.config.clone();
