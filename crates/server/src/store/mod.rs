@@ -109,6 +109,11 @@ impl Store {
         self.queue().len() < self.inner.queue_max
     }
 
+    /// Has `tell` called whenever jobs were settled and others may be queued, on the writer's thread.
+    pub(crate) fn when_settled(&self, tell: impl Fn() + Send + Sync + 'static) {
+        self.queue().when_settled(tell);
+    }
+
     /// What it has done so far.
     pub(crate) fn tally(&self) -> Tally {
         self.queue().tally()

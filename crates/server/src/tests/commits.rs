@@ -200,3 +200,18 @@ impl Wake for Wakes {
         let _ = self.0.send(());
     }
 }
+
+/// P-10.11: whoever waits for room in the store's queue alone goes on once it has settled something, though no shard has anything to do.
+#[test]
+fn a_store_with_room_lets_publishers_in() {
+    let _alone = alone();
+    let scene = Scene::new(&format!("{PUSHI}queue = 1\n"));
+    let node = Arc::clone(scene.server.node());
+    let busy = keep_busy(&scene);
+    store(&scene).append(nothing(), Box::new(|_| ()));
+    let mut room = pin!(node.room());
+    begin(&scene, &mut room);
+    drop(busy);
+    node.runtime.block_on(async { tokio::time::timeout(super::client::FAILSAFE, room).await }).expect("there is room");
+    scene.server.stop();
+}
