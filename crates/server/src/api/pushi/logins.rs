@@ -114,6 +114,10 @@ impl Logins {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= FAILURES_MAX {
             failures.retain(|_, until| *until > now);
+            // Whoever has that many addresses is not stopped by this anyway, and looking through them each time would stop everybody.
+            if failures.len() >= FAILURES_MAX / 2 {
+                failures.clear();
+            }
         }
         let until = failures.entry(address).or_insert(now);
         *until = (*until).max(now) + section.failed_logins.per / section.failed_logins.count;
@@ -236,4 +240,20 @@ fn later(now: UnixTime, lifetime: Duration) -> UnixTime {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I-4.5: failures are remembered of as many addresses as there is room for, however many there are.
+    #[test]
+    fn failures_are_bounded() {
+        let logins = Logins::default();
+        let section = Pushi::default();
+        for address in 0..3 * FAILURES_MAX as u32 {
+            logins.note_failure(IpAddr::V4(address.into()), &section, Time::ZERO);
+        }
+        assert!(logins.failures.lock().unwrap().len() <= FAILURES_MAX);
+    }
 }
