@@ -63,6 +63,12 @@ impl Logins {
         app_of(node, &app, &mark)
     }
 
+    /// Whether somebody asks the store about a login that is known.
+    #[cfg(test)]
+    pub(crate) fn is_asked(&self, token: &str) -> bool {
+        self.lock().get(token).is_some_and(|known| known.asked)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known, foldhash::quality::RandomState>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
