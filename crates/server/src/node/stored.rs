@@ -143,3 +143,19 @@ fn app(row: &AppRow, dialects: Dialects) -> Option<App> {
     let app = App::new(row.ident.as_str(), &first.key, &first.secret);
     Some(App { name: row.name.clone(), enabled: row.enabled, client_events: true, dialects, keys, ..app })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I-4.11: an app is served from the answer on, though somebody else looked for apps at the same time and is slower.
+    #[test]
+    fn a_slow_look_takes_no_apps_away() {
+        let mut known = KnownApps::default();
+        let (slow, quick) = (known.look(), known.look());
+        assert!(known.is_newer(quick));
+        assert!(!known.is_newer(slow));
+        let next = known.look();
+        assert!(known.is_newer(next));
+    }
+}

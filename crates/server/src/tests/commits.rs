@@ -1,4 +1,4 @@
-//! What happens while the store has not answered: requests behind a publish, logins that end, users who follow, apps that are made.
+//! What happens while the store has not answered: requests behind a publish, logins that end, users who follow.
 
 use super::client::Client;
 use super::logins::{PUSHI, ask, is_known, login};
@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 use tidings_hub::{AppId, UnixTime};
 
 /// A store that tells nobody of its commits until this is dropped.
@@ -166,39 +166,6 @@ fn subscriptions_change_in_the_order_of_the_store() {
     tell(&scene, &token, "personal-ann", "her own");
     assert_eq!(client.event().2, "her own");
     scene.server.stop();
-}
-
-/// I-4.11: an app is served from the answer on, though somebody else looks for apps at the same time and is slower.
-#[test]
-fn a_slow_look_for_apps_takes_none_away() {
-    let _alone = alone();
-    let scene = Scene::new(&format!("{PUSHI}[[pushi]]\nopen_apps = true\n"));
-    let node = Arc::clone(scene.server.node());
-    let mut slow = pin!(node.reload_stored_apps());
-    // Its version, then its apps.
-    for _ in 0..2 {
-        let (wakes, woken) = channel();
-        let waker = Waker::from(Arc::new(Wakes(wakes)));
-        let _inside = node.runtime.enter();
-        assert!(slow.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        woken.recv_timeout(super::client::FAILSAFE).expect("the store answers");
-    }
-    let made = ask(&scene, "POST", "/apps", r#"{"name":"made"}"#);
-    assert_eq!(made.status, 200, "{made:?}");
-    node.runtime.block_on(slow).unwrap();
-    let names: Vec<_> = node.apps().iter().map(|handle| handle.app.name.clone()).collect();
-    assert!(names.iter().any(|name| name == "made"), "{names:?}");
-    scene.server.stop();
-}
-
-/// Tells that a future has something to do.
-struct Wakes(Sender<()>);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        // Whoever waited has enough.
-        let _ = self.0.send(());
-    }
 }
 
 /// P-10.11: whoever waits for room in the store's queue alone goes on once it has settled something, though no shard has anything to do.
