@@ -157,7 +157,9 @@ fn subscriptions_change_in_the_order_of_the_store() {
     let node = Arc::clone(scene.server.node());
     let app = Arc::clone(node.apps().by_id(&AppId::new("1")).unwrap());
     let mut slow = pin!(node.follow(&app, "ann", "news"));
+    let busy = keep_busy(&scene);
     begin(&scene, &mut slow);
+    drop(busy);
     assert!(node.runtime.block_on(node.unfollow(&app, "ann", "news")).unwrap().is_some());
     node.runtime.block_on(slow).unwrap();
     on_shard(&scene, 0, |_| ());
