@@ -279,7 +279,7 @@ impl Channels {
         let mut crowded = false;
         let mut lists: SmallVec<[Vec<Sent>; 4]> = SmallVec::from_elem(Vec::new(), if once { self.shared.inboxes.len() } else { 0 });
         for event in events {
-            let Some(place) = locked.place(&event.channel) else { continue };
+            let Some(place) = locked.place_of(event) else { continue };
             let sockets = locked.sockets(&event.channel);
             let (channel, state) = &mut locked.states[place];
             if once {
@@ -601,6 +601,11 @@ pub(crate) struct Locked<'c> {
 impl Locked<'_> {
     pub(crate) fn place(&self, name: impl AsRef<str>) -> Option<usize> {
         self.states.binary_search_by(|(channel, _)| channel.name.as_str().cmp(name.as_ref())).ok()
+    }
+
+    /// The channel on which the event has its place: another of that name, which came after a fault, is not meant.
+    pub(crate) fn place_of(&self, event: &Event) -> Option<usize> {
+        self.place(&event.channel).filter(|&place| self.states[place].0.id == event.channel_id)
     }
 
     /// The connections that get what is published on a channel between two, though they did not subscribe to it.

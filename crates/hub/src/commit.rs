@@ -93,7 +93,7 @@ impl Channels {
             .iter()
             .filter(|event| !event.repeated)
             // One that a fault made unusable has lost its subscribers already.
-            .filter_map(|event| locked.place(&event.channel.name))
+            .filter_map(|event| locked.place_of(&event.event))
             .collect();
         for &place in &own {
             let state = &mut locked.states[place].1;
@@ -106,7 +106,7 @@ impl Channels {
             crowded |= self.deliver_all(&app, &mut locked, events, pending.once, now);
         }
         for event in &pending.events {
-            if let Some(place) = locked.place(&event.channel.name)
+            if let Some(place) = locked.place_of(&event.event)
                 && let Some(held) = &mut locked.states[place].1.held
             {
                 held.released = held.released.max(event.event.serial);

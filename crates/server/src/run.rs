@@ -168,6 +168,14 @@ impl Server {
         let handles = seeds.iter().map(Seed::handle).collect();
         let store = config.store.as_ref().map(|store| open_store(store, &config, runtime.handle())).transpose()?;
         let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max, store, pushy));
+        if let Some(store) = node.store() {
+            let node = Arc::downgrade(&node);
+            store.when_settled(move || {
+                if let Some(node) = node.upgrade() {
+                    node.made_room();
+                }
+            });
+        }
         node.set_config_apps(shared(&config.apps));
         runtime.block_on(node.reload_stored_apps()).context("cannot read the apps of the store")?;
         let (tell_fall, fell) = mpsc::unbounded_channel();

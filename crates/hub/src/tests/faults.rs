@@ -66,3 +66,26 @@ fn timers_pass_a_lost_channel_by() {
     drop(channel);
     world.end();
 }
+
+/// What waits for a commit on a channel that is lost lets nothing go on the one that took its place, which waits for a commit of its own.
+#[test]
+fn a_commit_on_a_lost_channel_is_no_other_ones() {
+    let mut world = World::new(app());
+    world.play(&[
+        ("a joins presence-x as u*", "@1 [u] | facts: presence-x@0:occupied, presence-x@1:+u"),
+        ("b joins presence-x as v", "@2 [u v] | a: presence-x#2:+v | facts: presence-x@2:+v"),
+        ("store presence-x,peer-x:u&v one", ""),
+    ]);
+    world.channels.find("presence-x").unwrap().poison();
+    world.play(&[("c joins presence-x as w", "Lost | a: presence-x lost | b: presence-x lost")]);
+    world.join('d', "presence-x", Some(member("u"))).unwrap();
+    world.seen();
+    world.act("store presence-x two");
+    world.act("publish presence-x three");
+    world.act("commit");
+    assert_eq!(world.seen(), BTreeMap::new(), "neither the lost one's event nor what waits for another commit");
+    world.act("commit");
+    let seen: Vec<_> = world.seen()[&'d'].iter().map(|line| line.rsplit(':').next().unwrap().to_owned()).collect();
+    assert_eq!(seen, ["two", "three"]);
+    world.end();
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -102,28 +103,81 @@ fn a_sleeping_shard_misses_nothing() {
     producers.into_iter().for_each(|producer| producer.join().unwrap());
 }
 
+/// A store that commits whenever it comes to it, on a thread of its own.
+#[derive(Default)]
+struct Shelf(Mutex<VecDeque<Pending>>);
+
+impl Journal for Shelf {
+    fn append(&self, pending: Pending) {
+        self.0.lock().unwrap().push_back(pending);
+    }
+}
+
+impl Shelf {
+    /// As the door does it: who publishes without end would else be ever farther ahead of who commits.
+    fn wait_for_room(&self) {
+        while self.0.lock().unwrap().len() > 4 {
+            thread::yield_now();
+        }
+    }
+
+    /// Commits until nobody publishes any more and all is settled.
+    fn run(&self, done: &AtomicBool) {
+        loop {
+            let last = done.load(Ordering::SeqCst);
+            let taken = std::mem::take(&mut *self.0.lock().unwrap());
+            if taken.is_empty() && last {
+                return;
+            }
+            taken.into_iter().for_each(|pending| pending.settle(true, Time::ZERO));
+            thread::yield_now();
+        }
+    }
+}
+
 /// P-3.8, P-11.10: publishers, and subscribers that come and go, at once: each sees the one order of its channel from its join on, without a hole.
 #[test]
 fn everybody_sees_the_same_order_without_holes() {
+    see_the_same_order(false);
+}
+
+/// I-3.4: the same where some of what is published is stored first.
+#[test]
+fn everybody_sees_the_same_order_where_events_are_stored() {
+    see_the_same_order(true);
+}
+
+/// What the publisher's next events are: the second of a batch follows the first at once, whatever the others do. Every third is stored.
+fn next_batch(publisher: usize, number: u64, stored: bool) -> Vec<Publish> {
+    let mark = format!("{publisher} {number}");
+    let stamps = (stored && number.is_multiple_of(3)).then(|| Stamps { at: UnixTime::from_millis(1), mids: (0..3).collect() });
+    let first = Publish { stamps, once: stored, ..publish("a,cache-c,b", &format!("{mark} first"), None, Source::Server) };
+    vec![first, publish("b", &mark, None, Source::Server)]
+}
+
+fn see_the_same_order(stored: bool) {
     const ROUNDS: u32 = 300;
     let app = Arc::new(App { webhooks: Vec::new(), ..app() });
     let hub = Arc::new(hub(SHARDS, 10));
     let channels = hub.app(&app);
     let done = Arc::new(AtomicBool::new(false));
     let names = ["a", "b", "cache-c"];
+    let (shelf, gone) = (Arc::new(Shelf::default()), Arc::new(AtomicBool::new(false)));
+    let store = {
+        let (shelf, gone) = (Arc::clone(&shelf), Arc::clone(&gone));
+        thread::spawn(move || shelf.run(&gone))
+    };
     let publishers: Vec<_> = (0..2)
         .map(|publisher| {
-            let (channels, app, done) = (Arc::clone(&channels), Arc::clone(&app), Arc::clone(&done));
+            let (channels, app, done, shelf) = (Arc::clone(&channels), Arc::clone(&app), Arc::clone(&done), Arc::clone(&shelf));
             thread::spawn(move || {
                 let mut number = 0_u64;
                 while !done.load(Ordering::Relaxed) {
                     number += 1;
-                    let mark = format!("{publisher} {number}");
-                    // The second event of a batch follows the first at once, whatever the others do.
-                    let batch =
-                        [publish("a,cache-c,b", &format!("{mark} first"), None, Source::Server), publish("b", &mark, None, Source::Server)];
-                    channels.publish(&app, &batch, Time::ZERO, &NoJournal);
-                    channels.publish(&app, &[publish("a", &mark, None, Source::Server)], Time::ZERO, &NoJournal);
+                    shelf.wait_for_room();
+                    channels.publish(&app, &next_batch(publisher, number, stored), Time::ZERO, &*shelf);
+                    let one = publish("a", &format!("{publisher} {number}"), None, Source::Server);
+                    channels.publish(&app, &[one], Time::ZERO, &*shelf);
                 }
             })
         })
@@ -137,6 +191,8 @@ fn everybody_sees_the_same_order_without_holes() {
     let orders: Vec<_> = orders.into_iter().map(|shard| shard.join().unwrap()).collect();
     done.store(true, Ordering::Relaxed);
     publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+    gone.store(true, Ordering::SeqCst);
+    store.join().unwrap();
     let mut both = 0;
     for (position, event) in &orders[0] {
         if let Some(other) = orders[1].get(position) {
@@ -150,6 +206,15 @@ fn everybody_sees_the_same_order_without_holes() {
         inbox.take(&mut Vec::new());
     }
     assert_eq!((hub.channels(), hub.budget().used()), (0, 0));
+}
+
+/// The events of an item.
+fn events_of(item: Item) -> Vec<Arc<Event>> {
+    match item {
+        Item::Event(event) => vec![event],
+        Item::Once(list) => list.iter().map(|sent| Arc::clone(&sent.event)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Joins and leaves each channel in turn, and looks at what comes. Returns what it saw at which place.
@@ -167,8 +232,7 @@ fn shard_life(shard: usize, rounds: u32, names: &[&str; 3], channels: &Channels,
         let mut first: Option<String> = None;
         while last < joined.serial + 6 {
             inbox.take(&mut items);
-            for item in items.drain(..) {
-                let Item::Event(event) = item else { continue };
+            for event in items.drain(..).flat_map(events_of) {
                 // What is left of an earlier subscription is nobody's.
                 if event.channel_id != channel.id || event.serial <= joined.serial {
                     continue;

@@ -147,6 +147,10 @@ impl Connection {
             if requests.phase == Phase::Refusal {
                 return if bytes.len() > limits.header_bytes { Verdict::Drop } else { requests.keep(bytes) };
             }
+            // What is pipelined behind a publish is answered after it, whoever looks here meanwhile.
+            if requests.phase == Phase::Commit {
+                return requests.keep(bytes);
+            }
             if requests.proxied {
                 match proxy::read(bytes) {
                     Proxied::Partial => return requests.keep(bytes),
@@ -223,6 +227,12 @@ impl Connection {
                 First::PushiPublish(head, body) => {
                     let len = head.len;
                     match self.publish_pushi(&head, body, core) {
+                        // The service knows nothing of what is still owed here.
+                        Published::Unknown if core.outgoing.owed(self.slot) > 0 => {
+                            let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
+                            requests.enter(Phase::Writing, core.node.limits.idle_timeout, core.now);
+                            return requests.keep(bytes);
+                        }
                         Published::Unknown => return Verdict::HandOver(bytes.to_vec()),
                         Published::Waits => {
                             let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };

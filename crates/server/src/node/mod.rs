@@ -229,7 +229,8 @@ impl Node {
         self.hub.inboxes().iter().all(|inbox| inbox.has_room()) && !self.hub.budget().is_spent() && stores
     }
 
-    /// Tells those who wait, if there are any, that there may be room. Shards call it when they took from their inbox or wrote.
+    /// Tells those who wait, if there are any, that there may be room. Shards call it when they took from their inbox or wrote, the store when it
+    /// has settled jobs.
     pub(crate) fn made_room(&self) {
         fence(Ordering::SeqCst);
         if self.crowded.load(Ordering::SeqCst) && self.is_roomy() && self.crowded.swap(false, Ordering::SeqCst) {

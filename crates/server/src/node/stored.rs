@@ -20,10 +20,14 @@ impl Node {
     /// [`StoreError`]: those that were served still are.
     pub(crate) async fn reload_stored_apps(&self) -> Result<(), StoreError> {
         let Some(store) = self.store() else { return Ok(()) };
+        let look = self.known_apps().look();
         // The number first: what changes after it is seen the next time.
         let version = store.apps_version().await?;
         let rows = store.apps().await?;
         let mut known = self.known_apps();
+        if !known.is_newer(look) {
+            return Ok(());
+        }
         let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects_of(&row.ident))).map(Arc::new).collect();
         self.apps_version.store(version, Ordering::Relaxed);
         if stored != known.stored {
@@ -48,10 +52,9 @@ impl Node {
     /// [`StoreError`]: nothing changed.
     pub(crate) async fn follow(&self, app: &AppHandle, user_id: &str, channel: &str) -> Result<SubscriptionRow, StoreError> {
         let store = self.store().ok_or_else(no_store)?;
-        let (row, made) = store.subscribe(&app.app.id, user_id, channel, crate::clock::unix_time()).await?;
-        if made && let Ok(alias) = ChannelName::parse(channel) {
-            app.channels.follow(&format!("personal-{user_id}"), &alias, true);
-        }
+        let tell = tell_followers(app, user_id, channel);
+        let now = crate::clock::unix_time();
+        let (row, _) = store.subscribe(&app.app.id, user_id, channel, now, move |(_, made)| tell(*made, true)).await?;
         Ok(row)
     }
 
@@ -61,13 +64,8 @@ impl Node {
     /// [`StoreError`]: nothing changed.
     pub(crate) async fn unfollow(&self, app: &AppHandle, user_id: &str, channel: &str) -> Result<Option<SubscriptionRow>, StoreError> {
         let store = self.store().ok_or_else(no_store)?;
-        let row = store.unsubscribe(&app.app.id, user_id, channel).await?;
-        if row.is_some()
-            && let Ok(alias) = ChannelName::parse(channel)
-        {
-            app.channels.follow(&format!("personal-{user_id}"), &alias, false);
-        }
-        Ok(row)
+        let tell = tell_followers(app, user_id, channel);
+        store.unsubscribe(&app.app.id, user_id, channel, move |row| tell(row.is_some(), false)).await
     }
 
     /// Whether the node can serve: it stays, and what it acknowledges as stored is on disk.
@@ -90,9 +88,27 @@ impl Node {
 pub(super) struct KnownApps {
     config: Vec<Arc<App>>,
     stored: Vec<Arc<App>>,
+    /// Looks into the store that were begun.
+    looks: u64,
+    /// The one that `stored` is of.
+    seen: u64,
 }
 
 impl KnownApps {
+    /// Begins a look into the store.
+    fn look(&mut self) -> u64 {
+        self.looks += 1;
+        self.looks
+    }
+
+    /// Whether what a look found counts. Not if another that began later is through already: it has seen all that this one was to see, and
+    /// this one may not have seen all that the other did.
+    fn is_newer(&mut self, look: u64) -> bool {
+        let is_newer = look > self.seen;
+        self.seen = self.seen.max(look);
+        is_newer
+    }
+
     /// All of them; what the configuration says counts where both have an id or a key.
     fn all(&self) -> Vec<Arc<App>> {
         let mut all = self.config.clone();
@@ -108,6 +124,17 @@ impl KnownApps {
     }
 }
 
+/// What tells connections on the user's personal channel, if something `changed`, that it leads to one channel more or less. It is called as
+/// the store commits: in that order, and even if whoever asked has gone.
+fn tell_followers(app: &AppHandle, user_id: &str, channel: &str) -> impl FnOnce(bool, bool) + Send + 'static {
+    let (channels, personal, alias) = (Arc::clone(&app.channels), format!("personal-{user_id}"), ChannelName::parse(channel).ok());
+    move |changed, added| {
+        if let Some(alias) = alias.filter(|_| changed) {
+            channels.follow(&personal, &alias, added);
+        }
+    }
+}
+
 /// An app of the store. It has the defaults of every setting, and clients may publish, as nobody could allow it.
 fn app(row: &AppRow, dialects: Dialects) -> Option<App> {
     // The oldest signs webhooks.
@@ -115,4 +142,20 @@ fn app(row: &AppRow, dialects: Dialects) -> Option<App> {
     let first = keys.first()?;
     let app = App::new(row.ident.as_str(), &first.key, &first.secret);
     Some(App { name: row.name.clone(), enabled: row.enabled, client_events: true, dialects, keys, ..app })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I-4.11: an app is served from the answer on, though somebody else looked for apps at the same time and is slower.
+    #[test]
+    fn a_slow_look_takes_no_apps_away() {
+        let mut known = KnownApps::default();
+        let (slow, quick) = (known.look(), known.look());
+        assert!(known.is_newer(quick));
+        assert!(!known.is_newer(slow));
+        let next = known.look();
+        assert!(known.is_newer(next));
+    }
 }

@@ -178,6 +178,12 @@ impl Shard {
         self.parked.len()
     }
 
+    /// Has all connections resumed in the next turn, as if they had had more to read than this one may handle.
+    #[cfg(test)]
+    pub(crate) fn look_again(&mut self) {
+        self.again.extend(self.connections.iter().map(|(slot, _)| slot as u32));
+    }
+
     fn ready(&mut self, event: &mio::event::Event) {
         let token = event.token();
         if token == WAKE {

@@ -8,8 +8,12 @@ use tokio::sync::oneshot;
 /// Where the answer to a change goes once it is committed.
 pub(super) struct Reply<T> {
     value: Option<T>,
+    first: Option<First<T>>,
     sender: oneshot::Sender<Result<T, StoreError>>,
 }
+
+/// Who is shown the answer before whoever waits for it.
+type First<T> = Box<dyn FnOnce(&T) + Send>;
 
 /// Where the answer comes from.
 pub(super) type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
@@ -17,7 +21,13 @@ pub(super) type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
 impl<T> Reply<T> {
     pub(super) fn new() -> (Self, Answer<T>) {
         let (sender, answer) = oneshot::channel();
-        (Self { value: None, sender }, answer)
+        (Self { value: None, first: None, sender }, answer)
+    }
+
+    /// Shows the answer to `first` as well, on the writer's thread: in the order of the commits, and whether or not somebody still waits for it.
+    pub(super) fn shown_to(first: impl FnOnce(&T) + Send + 'static) -> (Self, Answer<T>) {
+        let (reply, answer) = Self::new();
+        (Self { first: Some(Box::new(first)), ..reply }, answer)
     }
 
     /// Keeps what the answer will be if the commit succeeds.
@@ -27,8 +37,12 @@ impl<T> Reply<T> {
 
     fn settle(self, committed: Result<(), StoreError>) {
         let undone = || StoreError::Broken("the change was not done".to_owned());
+        let answer = committed.and_then(|()| self.value.ok_or_else(undone));
+        if let (Ok(value), Some(first)) = (&answer, self.first) {
+            first(value);
+        }
         // Whoever asked may have gone.
-        let _ = self.sender.send(committed.and_then(|()| self.value.ok_or_else(undone)));
+        let _ = self.sender.send(answer);
     }
 }
 

@@ -109,6 +109,11 @@ impl Store {
         self.queue().len() < self.inner.queue_max
     }
 
+    /// Has `tell` called whenever jobs were settled and others may be queued, on the writer's thread.
+    pub(crate) fn when_settled(&self, tell: impl Fn() + Send + Sync + 'static) {
+        self.queue().when_settled(tell);
+    }
+
     /// What it has done so far.
     pub(crate) fn tally(&self) -> Tally {
         self.queue().tally()
@@ -259,7 +264,8 @@ impl Store {
         self.apps_version().await.map(drop)
     }
 
-    /// Has a user follow a channel. Returns the subscription, and whether it was made now.
+    /// Has a user follow a channel. Returns the subscription, and whether it was made now; `first` is shown that on the writer's thread, in the
+    /// order of the commits, even if this is dropped midway.
     ///
     /// # Errors
     /// [`StoreError`]: nothing was changed.
@@ -269,17 +275,24 @@ impl Store {
         user_id: &str,
         channel: &str,
         now: UnixTime,
+        first: impl FnOnce(&(SubscriptionRow, bool)) + Send + 'static,
     ) -> Result<(SubscriptionRow, bool), StoreError> {
-        let (reply, answer) = Reply::new();
+        let (reply, answer) = Reply::shown_to(first);
         self.change((Change::Subscribe(pair(app, user_id, channel), now, reply), answer)).await
     }
 
-    /// Ends a subscription and returns it, if there was one. What came meanwhile stays owed.
+    /// Ends a subscription and returns it, if there was one; `first` is shown it as above. What came meanwhile stays owed.
     ///
     /// # Errors
     /// [`StoreError`]: nothing was changed.
-    pub(crate) async fn unsubscribe(&self, app: &AppId, user_id: &str, channel: &str) -> Result<Option<SubscriptionRow>, StoreError> {
-        let (reply, answer) = Reply::new();
+    pub(crate) async fn unsubscribe(
+        &self,
+        app: &AppId,
+        user_id: &str,
+        channel: &str,
+        first: impl FnOnce(&Option<SubscriptionRow>) + Send + 'static,
+    ) -> Result<Option<SubscriptionRow>, StoreError> {
+        let (reply, answer) = Reply::shown_to(first);
         self.change((Change::Unsubscribe(pair(app, user_id, channel), reply), answer)).await
     }
 

@@ -7,7 +7,7 @@ use crate::clock::unix_time;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
@@ -60,6 +60,8 @@ pub(super) struct Queue {
     events: AtomicU64,
     failures: AtomicU64,
     groups: AtomicU64,
+    /// Is called when jobs were settled.
+    settled: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What a store has done since the start.
@@ -87,7 +89,8 @@ impl Queue {
     pub(super) fn new() -> Self {
         let zero = || AtomicU64::new(0);
         let (complained, events, failures, groups) = (zero(), zero(), zero(), zero());
-        Self { waiting: Mutex::default(), unsettled: AtomicUsize::new(0), complained, events, failures, groups }
+        let (unsettled, settled) = (AtomicUsize::new(0), OnceLock::new());
+        Self { waiting: Mutex::default(), unsettled, complained, events, failures, groups, settled }
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -156,6 +159,12 @@ impl Queue {
         !waiting.closed
     }
 
+    /// Has `tell` called whenever jobs were settled, on the writer's thread.
+    pub(super) fn when_settled(&self, tell: impl Fn() + Send + Sync + 'static) {
+        // Whoever comes second is not heard; nobody does.
+        let _ = self.settled.set(Box::new(tell));
+    }
+
     /// Settles a group, in its order.
     pub(super) fn settle(&self, jobs: impl IntoIterator<Item = (Job, Result<(), StoreError>)>) {
         self.groups.fetch_add(1, Ordering::Relaxed);
@@ -169,6 +178,9 @@ impl Queue {
                 }
             };
             job.settle(result);
+        }
+        if let Some(tell) = self.settled.get() {
+            tell();
         }
     }
 

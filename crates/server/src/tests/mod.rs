@@ -6,6 +6,7 @@ pub mod client;
 pub mod scene;
 
 mod admission;
+mod commits;
 mod faults;
 mod logins;
 mod time;

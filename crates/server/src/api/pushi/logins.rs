@@ -7,6 +7,7 @@ use crate::store::SessionRow;
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tidings_dialect::auth::{equal, hmac_sha256};
@@ -28,6 +29,8 @@ const FAILURES_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Logins {
     known: Mutex<HashMap<String, Known, foldhash::quality::RandomState>>,
+    /// How many logins have ended here, changed under that lock: what the store said before the last end does not count.
+    ends: AtomicU64,
     /// By address, when its failures are forgiven.
     failures: Mutex<HashMap<IpAddr, Time, foldhash::quality::RandomState>>,
 }
@@ -60,12 +63,26 @@ impl Logins {
         app_of(node, &app, &mark)
     }
 
+    /// Whether somebody asks the store about a login that is known.
+    #[cfg(test)]
+    pub(crate) fn is_asked(&self, token: &str) -> bool {
+        self.lock().get(token).is_some_and(|known| known.asked)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Known, foldhash::quality::RandomState>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, token: &str, app: &AppId, mark: [u8; 32], now: Time) {
+    fn ends(&self) -> u64 {
+        self.ends.load(Ordering::Acquire)
+    }
+
+    /// Remembers what the store said when it was asked after so many `ends`.
+    fn remember(&self, token: &str, app: &AppId, mark: [u8; 32], now: Time, ends: u64) {
         let mut known = self.lock();
+        if self.ends() != ends {
+            return;
+        }
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
@@ -86,6 +103,13 @@ impl Logins {
         self.lock().remove(token);
     }
 
+    /// Forgets a login for good: whoever asked the store before this may not have seen its end.
+    fn end(&self, token: &str) {
+        let mut known = self.lock();
+        known.remove(token);
+        self.ends.fetch_add(1, Ordering::Release);
+    }
+
     /// Whether the address has failed too often lately.
     fn is_barred(&self, address: IpAddr, section: &Pushi, now: Time) -> bool {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,6 +120,10 @@ impl Logins {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= FAILURES_MAX {
             failures.retain(|_, until| *until > now);
+            // Whoever has that many addresses is not stopped by this anyway, and looking through them each time would stop everybody.
+            if failures.len() >= FAILURES_MAX / 2 {
+                failures.clear();
+            }
         }
         let until = failures.entry(address).or_insert(now);
         *until = (*until).max(now) + section.failed_logins.per / section.failed_logins.count;
@@ -114,7 +142,7 @@ pub(super) async fn session(node: &Arc<Node>, section: &Pushi, token: &str) -> R
 async fn look_up(node: &Arc<Node>, section: &Pushi, token: &str) -> Result<Option<Arc<AppHandle>>, Refusal> {
     let Some(store) = node.store() else { return Ok(None) };
     let hash = hash(token);
-    let now = crate::clock::unix_time();
+    let (now, ends) = (crate::clock::unix_time(), node.logins.ends());
     let row = match store.session(&hash).await {
         Ok(row) => row.filter(|row| row.expires > now),
         Err(error) => {
@@ -136,7 +164,7 @@ async fn look_up(node: &Arc<Node>, section: &Pushi, token: &str) -> Result<Optio
         // A full disk ends no login; the next time it is moved.
         tracing::warn!(%error, "the end of a login cannot be moved");
     }
-    node.logins.remember(token, &app.app.id, mark, node.clock.now());
+    node.logins.remember(token, &app.app.id, mark, node.clock.now(), ends);
     Ok(Some(app))
 }
 
@@ -163,17 +191,18 @@ pub(super) async fn login(
     let expires = later(crate::clock::unix_time(), section.session_lifetime);
     let row = SessionRow { token_hash: hash(&token), app: app.app.id.clone(), mark: mark.to_vec(), expires };
     store.put_session(row).await.map_err(|error| failed(&error))?;
-    node.logins.remember(&token, &app.app.id, mark, now);
+    node.logins.remember(&token, &app.app.id, mark, now, node.logins.ends());
     Ok(token)
 }
 
 /// Ends a session (I-4.6).
 pub(super) async fn logout(node: &Arc<Node>, token: &str) -> Result<(), Refusal> {
     node.logins.forget(token);
-    match node.store() {
-        Some(store) => store.delete_session(&hash(token)).await.map(drop).map_err(|error| failed(&error)),
-        None => Ok(()),
-    }
+    let Some(store) = node.store() else { return Ok(()) };
+    let ended = store.delete_session(&hash(token)).await;
+    // It may have been looked up again before the store had done it.
+    node.logins.end(token);
+    ended.map(drop).map_err(|error| failed(&error))
 }
 
 /// The cookie of a login. Pages of other origins that are listed get it too, over TLS only, as browsers want it (I-4.5).
@@ -217,4 +246,20 @@ fn later(now: UnixTime, lifetime: Duration) -> UnixTime {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I-4.5: failures are remembered of as many addresses as there is room for, however many there are.
+    #[test]
+    fn failures_are_bounded() {
+        let logins = Logins::default();
+        let section = Pushi::default();
+        for address in 0..3 * FAILURES_MAX as u32 {
+            logins.note_failure(IpAddr::V4(address.into()), &section, Time::ZERO);
+        }
+        assert!(logins.failures.lock().unwrap().len() <= FAILURES_MAX);
+    }
 }

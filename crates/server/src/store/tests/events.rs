@@ -143,7 +143,7 @@ pub(super) async fn any_text_is_kept(bench: Bench) {
         let event = NewEvent { name: Arc::from(format!("{text}\0\n")), extras: Some(Bytes::from(text)), ..event("x", text) };
         let event = NewEvent { channel: ChannelName::parse(text).unwrap(), ..event };
         store(&db, Trigger { owner: Some(text.to_owned()), ..trigger_of(&app, now(), [event]) }).await.unwrap();
-        db.subscribe(&app, text, text, now()).await.unwrap();
+        db.subscribe(&app, text, text, now(), |_| ()).await.unwrap();
     }
     for text in TEXTS {
         let app = AppId::new(text);

@@ -108,7 +108,7 @@ pub(super) async fn the_journal_stays_small(bench: Bench) {
     db.settled().await;
     let journal = std::fs::metadata(beside(&bench, "tidings.db-wal")).unwrap().len();
     assert!(journal < 100 << 20, "{journal} bytes of journal for 125 MiB of events");
-    db.subscribe(&app(), "ann", "news", now()).await.unwrap();
+    db.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
 }
 
 pub(super) async fn the_file_gives_room_back(bench: Bench) {

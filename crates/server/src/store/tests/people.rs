@@ -7,14 +7,14 @@ use tidings_hub::AppId;
 /// I-3.2, I-4.22, I-4.23, I-4.24
 pub(super) async fn subscriptions_are_made_once(bench: Bench) {
     let db = bench.open();
-    let (first, made) = db.subscribe(&app(), "ann", "news", at(1_000_001)).await.unwrap();
+    let (first, made) = db.subscribe(&app(), "ann", "news", at(1_000_001), |_| ()).await.unwrap();
     assert!(made && first.id > 0);
     assert_eq!((first.user_id.as_str(), first.channel.as_str(), first.created), ("ann", "news", at(1_000_001)));
-    assert_eq!(db.subscribe(&app(), "ann", "news", at(5)).await.unwrap(), (first.clone(), false));
+    assert_eq!(db.subscribe(&app(), "ann", "news", at(5), |_| ()).await.unwrap(), (first.clone(), false));
     for (user_id, channel) in [("bob", "news"), ("ann", "sports"), ("ann", "presence-x")] {
-        assert!(db.subscribe(&app(), user_id, channel, now()).await.unwrap().1);
+        assert!(db.subscribe(&app(), user_id, channel, now(), |_| ()).await.unwrap().1);
     }
-    assert!(db.subscribe(&AppId::new("other"), "ann", "news", now()).await.unwrap().1, "apps are apart");
+    assert!(db.subscribe(&AppId::new("other"), "ann", "news", now(), |_| ()).await.unwrap().1, "apps are apart");
     for (user_id, channel, wanted) in [
         (None, None, &["ann news", "bob news", "ann sports", "ann presence-x"][..]),
         (Some("ann"), None, &["ann news", "ann sports", "ann presence-x"]),
@@ -27,11 +27,11 @@ pub(super) async fn subscriptions_are_made_once(bench: Bench) {
         let found: Vec<String> = rows.iter().map(|row| format!("{} {}", row.user_id, row.channel)).collect();
         assert_eq!(found, wanted, "{user_id:?} {channel:?}");
     }
-    assert_eq!(db.unsubscribe(&app(), "ann", "news").await.unwrap(), Some(first.clone()));
+    assert_eq!(db.unsubscribe(&app(), "ann", "news", |_| ()).await.unwrap(), Some(first.clone()));
     for (user_id, channel) in [("ann", "news"), ("ann", "none"), ("eve", "news")] {
-        assert_eq!(db.unsubscribe(&app(), user_id, channel).await.unwrap(), None);
+        assert_eq!(db.unsubscribe(&app(), user_id, channel, |_| ()).await.unwrap(), None);
     }
-    let (again, made) = db.subscribe(&app(), "ann", "news", now()).await.unwrap();
+    let (again, made) = db.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
     assert!(made && again.id > first.id);
     let aliases = db.aliases(&app(), "ann", 9).await.unwrap();
     assert_eq!((aliases.channels, aliases.more), (["sports", "presence-x", "news"].map(str::to_owned).to_vec(), false));
@@ -48,15 +48,15 @@ async fn owed(db: &Store, user_id: &str) -> Vec<String> {
 pub(super) async fn what_came_meanwhile_is_owed(bench: Bench) {
     let db = bench.open();
     store(&db, trigger(&["news"], "before")).await.unwrap();
-    db.subscribe(&app(), "ann", "news", now()).await.unwrap();
+    db.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
     store(&db, trigger(&["news"], "one")).await.unwrap();
     store(&db, trigger(&["sports"], "another channel")).await.unwrap();
     store(&db, trigger(&["personal-ann"], "own")).await.unwrap();
     store(&db, trigger(&["news"], "two")).await.unwrap();
-    db.unsubscribe(&app(), "ann", "news").await.unwrap().unwrap();
+    db.unsubscribe(&app(), "ann", "news", |_| ()).await.unwrap().unwrap();
     store(&db, trigger(&["news"], "missed")).await.unwrap();
     assert_eq!(owed(&db, "ann").await, ["two", "own", "one"]);
-    db.subscribe(&app(), "ann", "news", now()).await.unwrap();
+    db.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
     store(&db, trigger(&["news"], "three")).await.unwrap();
     assert_eq!(owed(&db, "ann").await, ["three", "two", "own", "one"]);
     assert_eq!(owed(&db, "bob").await, [""; 0]);
@@ -68,9 +68,9 @@ pub(super) async fn what_came_meanwhile_is_owed(bench: Bench) {
 pub(super) async fn a_publish_is_owed_once(bench: Bench) {
     let db = bench.open();
     for channel in ["a", "b", "c"] {
-        db.subscribe(&app(), "ann", channel, now()).await.unwrap();
+        db.subscribe(&app(), "ann", channel, now(), |_| ()).await.unwrap();
     }
-    db.subscribe(&app(), "bob", "c", now()).await.unwrap();
+    db.subscribe(&app(), "bob", "c", now(), |_| ()).await.unwrap();
     for (channels, data) in [(&["b", "a", "b", "c"][..], "1"), (&["c", "c"], "2"), (&["x", "personal-ann", "a"], "3"), (&["x"], "4")] {
         store(&db, trigger(channels, data)).await.unwrap();
     }
@@ -84,8 +84,8 @@ pub(super) async fn a_publish_is_owed_once(bench: Bench) {
 pub(super) async fn coming_and_going_leaves_nothing(bench: Bench) {
     let db = bench.open();
     for _ in 0..20 {
-        db.subscribe(&app(), "ann", "news", now()).await.unwrap();
-        db.unsubscribe(&app(), "ann", "news").await.unwrap().unwrap();
+        db.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
+        db.unsubscribe(&app(), "ann", "news", |_| ()).await.unwrap().unwrap();
     }
     // Whoever finds a row divides by zero.
     db.execute("UPDATE subscriptions SET since = 1 / (since - since)").await.unwrap();
@@ -94,7 +94,7 @@ pub(super) async fn coming_and_going_leaves_nothing(bench: Bench) {
 pub(super) async fn a_user_may_follow_very_many(bench: Bench) {
     const MANY: usize = 100_000;
     let db = bench.open();
-    db.subscribe(&app(), "ann", "first", now()).await.unwrap();
+    db.subscribe(&app(), "ann", "first", now(), |_| ()).await.unwrap();
     store(&db, trigger(&["first"], "1")).await.unwrap();
     many(&db, MANY).await;
     store(&db, trigger(&["many-77"], "2")).await.unwrap();

@@ -67,10 +67,10 @@ pub(super) async fn what_nothing_is_left_of_goes(mut bench: Bench) {
     let db = bench.open();
     let old = |channel| trigger_of(&app(), hours_ago(2), [event(channel, "old")]);
     for channel in ["gone", "followed"] {
-        db.subscribe(&app(), "ann", channel, now()).await.unwrap();
+        db.subscribe(&app(), "ann", channel, now(), |_| ()).await.unwrap();
         store(&db, old(channel)).await.unwrap();
     }
-    db.unsubscribe(&app(), "ann", "gone").await.unwrap().unwrap();
+    db.unsubscribe(&app(), "ann", "gone", |_| ()).await.unwrap().unwrap();
     for (number, expires) in [(1, hours_ago(1)), (2, at(u64::MAX / 4))] {
         db.put_session(SessionRow { token_hash: [number; 32], app: app(), mark: Vec::new(), expires }).await.unwrap();
     }

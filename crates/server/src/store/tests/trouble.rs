@@ -19,7 +19,7 @@ pub(super) async fn a_closed_store_says_so(bench: Bench) {
     close(&db).await;
     close(&db).await;
     assert!(matches!(store(&db, trigger(&["news"], "2")).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(db.unsubscribe(&app(), "ann", "news").await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(db.unsubscribe(&app(), "ann", "news", |_| ()).await, Err(StoreError::Unavailable(_))));
     assert_eq!(store(&db, trigger(&[], "")).await, Ok(()), "what is not stored cannot fail");
     db.settled().await;
 }
@@ -82,7 +82,7 @@ pub(super) async fn a_restart_keeps_all(bench: Bench) {
         settings: SettingsPatch::default(),
     };
     let made = db.create_app(new, now()).await.unwrap();
-    db.subscribe(&app(), "ann", "news", now()).await.unwrap();
+    db.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
     for number in 0..100 {
         db.append(trigger(&["news"], &number.to_string()), Box::new(|result| result.unwrap()));
     }
@@ -102,7 +102,7 @@ pub(super) async fn two_stores_see_each_other(bench: Bench) {
     let before = two.apps_version().await.unwrap();
     one.put_settings(&app(), SettingsPatch::default(), now()).await.unwrap();
     assert!(two.apps_version().await.unwrap() > before);
-    two.subscribe(&app(), "ann", "news", now()).await.unwrap();
+    two.subscribe(&app(), "ann", "news", now(), |_| ()).await.unwrap();
     for number in 0..50 {
         for db in [&one, &two] {
             db.append(trigger(&["news", "x", "news"], &number.to_string()), Box::new(|result| result.unwrap()));
