@@ -69,6 +69,10 @@ impl Refusal {
         Self::new(400, "400", "Missing required parameters")
     }
 
+    pub(super) fn doubled_parameter() -> Self {
+        Self::new(400, "400", "A parameter is given twice")
+    }
+
     pub(super) fn timestamp() -> Self {
         Self::new(403, "501", "Timestamp out of bounds (600 seconds)")
     }

@@ -99,7 +99,7 @@ fn channel(path: &str) -> Option<&str> {
     segments.next().is_none().then_some(channel)
 }
 
-/// The parameters of Y-6.2. Of one that is given twice the first counts.
+/// The parameters of Y-6.2. None may be given twice: of two readers each could take another one.
 struct Parameters {
     event: String,
     timestamp: String,
@@ -118,7 +118,9 @@ impl Parameters {
                 "socket_id" => &mut socket_id,
                 _ => continue,
             };
-            place.get_or_insert(value);
+            if place.replace(value).is_some() {
+                return Err(Refusal::doubled_parameter());
+            }
         }
         let required = |value: Option<String>| value.filter(|value| !value.is_empty()).ok_or_else(Refusal::missing_parameters);
         Ok(Self { event: required(event)?, timestamp: required(timestamp)?, auth_key: required(auth_key)?, socket_id })
