@@ -5,6 +5,7 @@ mod check;
 mod output;
 mod publish;
 mod pushi;
+mod pushy;
 mod store;
 mod subscribe;
 mod target;
@@ -68,6 +69,8 @@ enum Command {
     Backup(store::Backup),
     /// Take the place of Pushi, with its own environment.
     Pushi(pushi::Pushi),
+    /// Take the place of Pushy, with its own configuration file.
+    Pushy(pushy::Pushy),
     /// Publish one event on any Pusher-compatible server.
     Publish(publish::Publish),
     /// Print the events of channels of any Pusher-compatible server.
@@ -99,6 +102,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Apps(apps)) => apps.run(),
         Some(Command::Backup(backup)) => backup.run(),
         Some(Command::Pushi(pushi)) => pushi.run(),
+        Some(Command::Pushy(pushy)) => pushy.run(),
         Some(Command::Publish(publish)) => wait(publish.run()),
         Some(Command::Subscribe(subscribe)) => wait(subscribe.run()),
         Some(Command::Completions { shell }) => {

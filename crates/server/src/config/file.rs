@@ -36,7 +36,19 @@ pub fn load_with_settings(file: Option<&Path>) -> Result<(Config, Vec<Setting>),
 /// # Errors
 /// [`Broken`] with all problems.
 pub fn load_pushi(store: &str, open_apps: bool) -> Result<(Config, String), Broken> {
-    let document = super::drop_in::document(&|name| std::env::var(name).ok(), store, open_apps)?;
+    let document = super::drop_in::pushi::document(&|name| std::env::var(name).ok(), store, open_apps)?;
+    let config = load_document(&document)?;
+    Ok((config, document.text))
+}
+
+/// Reads a configuration file of Pushy (Y-2.1), and our variables above it. Also gives the document that it amounts to.
+///
+/// # Errors
+/// [`Broken`] with all problems.
+pub fn load_pushy(file: &Path) -> Result<(Config, String), Broken> {
+    let name = file.display().to_string();
+    let json = text_of(file).map_err(|error| unreadable(&name, &error))?;
+    let document = super::drop_in::pushy::document(&name, &json)?;
     let config = load_document(&document)?;
     Ok((config, document.text))
 }
@@ -49,8 +61,9 @@ fn load_document(document: &DropIn) -> Result<Config, Broken> {
         read_file: &|path| bytes_of(path, FILE_BYTES_MAX),
         make_key: &made_key,
     };
-    let text = Document { name: "Pushi's environment", text: &document.text };
+    let text = Document { name: &document.name, text: &document.text };
     let (mut config, _) = read(Some(text), std::env::vars_os(), &surroundings).map_err(|broken| document.explained(&broken))?;
+    config.warnings.splice(..0, document.warnings.iter().cloned());
     config.document = Some(document.clone());
     Ok(config)
 }

@@ -23,7 +23,7 @@ mod tests;
 
 pub use check::{descriptors_warning, dialects_of};
 pub use drop_in::DropIn;
-pub use file::{load, load_pushi, load_with_settings, reload, search_path};
+pub use file::{load, load_pushi, load_pushy, load_with_settings, reload, search_path};
 pub use listener::{Address, Dialect, Listener, Tls};
 pub use node::{Drain, Limits, Log, LogFormat, WebSocket, Webhooks};
 pub use problem::{Broken, Problem};

@@ -1,9 +1,10 @@
 //! The environment of Pushi as a configuration (I-6), so that `tidings pushi` can take its place.
 
-use super::Broken;
-use super::problem::{Problem, Problems, quoted};
-use super::reader::text_toml;
-use std::fmt::{self, Write};
+use super::DropIn;
+use crate::config::Broken;
+use crate::config::problem::{Problem, Problems, quoted};
+use crate::config::reader::text_toml;
+use std::fmt::Write;
 use std::net::IpAddr;
 
 /// Variables that Pushi reads and this server has no use for, with why.
@@ -38,44 +39,11 @@ const LEVELS: [(&str, &str); 7] = [
     ("FATAL", "error"),
 ];
 
-/// A configuration that stands in no file. `Debug` hides it: the store's URL in it may hold a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DropIn {
-    /// The TOML that it amounts to.
-    pub text: String,
-    /// Settings in it, and what they were given as.
-    given_as: Vec<(String, String)>,
-}
-
-impl fmt::Debug for DropIn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DropIn").finish_non_exhaustive()
-    }
-}
-
-impl DropIn {
-    /// The problems of the document in the words of whoever has never seen it.
-    pub(super) fn explained(&self, broken: &Broken) -> Broken {
-        let mut problems = Problems::default();
-        for problem in broken.problems() {
-            let mut problem = problem.clone();
-            if let Some((_, name)) = self.given_as.iter().find(|(path, _)| *path == problem.path) {
-                problem.path.clear();
-                problem.place = Some(name.clone());
-            }
-            // Two listeners at one address.
-            problem.text = problem.text.replace("listeners[0] is on", "APP_PORT is on");
-            problems.add(problem);
-        }
-        problems.into_broken()
-    }
-}
-
 /// The configuration that Pushi's variables amount to; what they say that means nothing here is a comment in it.
 ///
 /// # Errors
 /// [`Broken`] with every variable that cannot be right.
-pub(super) fn document(variable: &dyn Fn(&str) -> Option<String>, store: &str, open_apps: bool) -> Result<DropIn, Broken> {
+pub(in crate::config) fn document(variable: &dyn Fn(&str) -> Option<String>, store: &str, open_apps: bool) -> Result<DropIn, Broken> {
     let mut problems = Problems::default();
     let http = address("APP", "127.0.0.1", "8080", variable, &mut problems);
     let sockets = address("SERVER", "127.0.0.1", "9090", variable, &mut problems);
@@ -107,7 +75,11 @@ pub(super) fn document(variable: &dyn Fn(&str) -> Option<String>, store: &str, o
             None => problem("LEVEL", format!("{} is none of DEBUG, INFO, WARNING, ERROR, CRITICAL", quoted(&level)), &mut problems),
         }
     }
-    if problems.is_empty() { Ok(DropIn { text, given_as }) } else { Err(problems.into_broken()) }
+    if problems.is_empty() {
+        Ok(DropIn { text, name: "Pushi's environment".to_owned(), given_as, warnings: Vec::new() })
+    } else {
+        Err(problems.into_broken())
+    }
 }
 
 #[derive(PartialEq, Eq)]
