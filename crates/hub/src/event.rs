@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 /// How many encoded forms of an event can be kept.
 pub const ENCODINGS: usize = 8;
+/// How many of them, the first, have a place in every event.
+const COMMON: usize = 4;
 
 /// A request to publish one event on one or more channels of an app. Whoever builds it has checked sizes and names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +142,9 @@ pub struct Event {
     pub origin: Option<SocketId>,
     /// What.
     pub body: Body,
-    encodings: [OnceLock<Bytes>; ENCODINGS],
+    encodings: [OnceLock<Bytes>; COMMON],
+    /// Forms that few events have.
+    rare: OnceLock<Box<[OnceLock<Bytes>; ENCODINGS - COMMON]>>,
     charge: Charge,
 }
 
@@ -181,12 +185,17 @@ impl Event {
             Body::SubscriptionCount(_) => 0,
         };
         let charge = Charge::new(budget, bytes + size_of::<Self>());
-        Self { channel, channel_id, serial, origin, body, encodings: [const { OnceLock::new() }; ENCODINGS], charge }
+        let encodings = [const { OnceLock::new() }; COMMON];
+        Self { channel, channel_id, serial, origin, body, encodings, rare: OnceLock::new(), charge }
     }
 
     /// The encoded form in `slot`, made by `encode` the first time anybody asks. A panic in `encode` leaves the slot empty.
     pub fn encoded(&self, slot: usize, encode: impl FnOnce() -> Bytes) -> &Bytes {
-        self.encodings[slot].get_or_init(|| {
+        let place = match self.encodings.get(slot) {
+            Some(place) => place,
+            None => &self.rare.get_or_init(Box::default)[slot - COMMON],
+        };
+        place.get_or_init(|| {
             let bytes = encode();
             self.charge.grow(bytes.len());
             bytes
@@ -213,7 +222,10 @@ impl Event {
     /// The encoded form in `slot`, if somebody made it.
     #[must_use]
     pub fn encoding(&self, slot: usize) -> Option<&Bytes> {
-        self.encodings[slot].get()
+        match self.encodings.get(slot) {
+            Some(place) => place.get(),
+            None => self.rare.get()?[slot - COMMON].get(),
+        }
     }
 }
 

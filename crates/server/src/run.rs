@@ -6,7 +6,7 @@ use crate::deliver::Deliver;
 use crate::http::mount::Mounts;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
 use crate::metrics::Live;
-use crate::node::{Node, PushyService};
+use crate::node::{Means, Node, PushyService};
 use crate::shard::stats::{Count, Stats};
 use crate::shard::{self, Command, FIRST_LISTENER, Seed};
 use crate::store::{Options, Retention, Store, StoreUrl};
@@ -167,7 +167,13 @@ impl Server {
         });
         let handles = seeds.iter().map(Seed::handle).collect();
         let store = config.store.as_ref().map(|store| open_store(store, &config, runtime.handle())).transpose()?;
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), sockets_max, store, pushy));
+        let node = Arc::new(Node::new(
+            hub,
+            Clock::start(),
+            handles,
+            &config,
+            Means { runtime: runtime.handle().clone(), sockets_max, store, pushy },
+        ));
         if let Some(store) = node.store() {
             let node = Arc::downgrade(&node);
             store.when_settled(move || {

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::config::{self, Document, Surroundings};
 use crate::http::mount::Mounts;
 use crate::listener::Listener;
-use crate::node::{Node, PushyService};
+use crate::node::{Means, Node, PushyService};
 use crate::shard::Seed;
 use std::io;
 use std::path::PathBuf;
@@ -47,7 +47,13 @@ impl World {
         let handles = seeds.iter().map(Seed::handle).collect();
         let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section))).collect();
         let mounts = Mounts::new(&pushy);
-        let node = Arc::new(Node::new(hub, Clock::start(), handles, &config, runtime.handle().clone(), usize::MAX, None, pushy));
+        let node = Arc::new(Node::new(
+            hub,
+            Clock::start(),
+            handles,
+            &config,
+            Means { runtime: runtime.handle().clone(), sockets_max: usize::MAX, store: None, pushy },
+        ));
         node.set_config_apps(config.apps.iter().cloned().map(Arc::new).collect());
         let listener = Arc::new(Listener::new(config.listeners[0].clone(), None, &mounts));
         Self {

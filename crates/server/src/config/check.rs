@@ -90,9 +90,6 @@ fn pushy_sections(config: &Config, reader: &mut Reader<'_>) {
         }
         let dialect = section.dialect();
         let listeners: Vec<_> = config.listeners.iter().filter(|listener| listener.dialects.contains(&dialect)).collect();
-        if listeners.is_empty() {
-            reader.problem(&format!("pushy[{index}]"), format!("no listener has \"{dialect}\" among its `dialects`"));
-        }
         let clash = config.pushy[..index]
             .iter()
             .find(|other| other.prefix == section.prefix && listeners.iter().any(|listener| listener.dialects.contains(&other.dialect())));
@@ -260,6 +257,17 @@ fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
         if listener.dialects.contains(&Dialect::Console) && !listener.address.is_local() {
             let text = "whoever opens the page acts with the secret of the first app; leave \"console\" to listeners of this machine";
             warnings.push(reader.about(&format!("listeners[{index}].dialects"), text.to_owned()));
+        }
+    }
+    for (index, section) in config.pushy.iter().enumerate() {
+        let dialect = section.dialect();
+        if config.listeners.iter().all(|listener| !listener.dialects.contains(&dialect)) {
+            warnings.push(
+                reader.about(
+                    &format!("pushy[{index}].app"),
+                    format!("nobody can connect: no listener has \"{dialect}\" among its `dialects`"),
+                ),
+            );
         }
     }
     for (index, app) in config.apps.iter().enumerate() {

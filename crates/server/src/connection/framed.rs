@@ -18,9 +18,9 @@ pub(crate) struct Framed {
 
 impl Framed {
     /// Begins; what it sends first is among the actions.
-    pub(super) fn begin(settings: &Arc<Settings>, kind: WebSocketKind, now: Time) -> Box<Self> {
+    pub(super) fn begin(settings: &Arc<Settings>, kind: WebSocketKind, now: Time) -> Self {
         let mut actions = WebSocketActions::new();
-        Box::new(Self { life: WebSocketSession::open(Arc::clone(settings), kind, now, &mut actions), actions })
+        Self { life: WebSocketSession::open(Arc::clone(settings), kind, now, &mut actions), actions }
     }
 
     /// A message of the session, as its peer gets it.
@@ -44,7 +44,7 @@ impl Framed {
 impl Connection {
     fn framed(&mut self) -> Option<&mut Framed> {
         match &mut self.stage {
-            Stage::Session(Open { framed: Some(framed), .. }) => Some(framed),
+            Stage::Session(Open { rare: Some(rare), .. }) => rare.framed.as_mut(),
             _ => None,
         }
     }

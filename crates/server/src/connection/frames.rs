@@ -8,10 +8,10 @@ use tidings_dialect::action::{Close, Input};
 impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
-        let is_framed = open.framed.is_some();
+        let is_framed = open.framed().is_some();
         let own = || open.session.message_bytes_max(&open.app.app);
-        let max = open.framed.as_ref().map_or_else(own, |framed| framed.message_bytes_max());
-        let Some(mut decoder) = open.decoder.take() else { return Verdict::Keep };
+        let max = open.framed().map_or_else(own, |framed| framed.message_bytes_max());
+        let mut decoder = std::mem::take(&mut open.decoder);
         let mut messages = decoder.feed(input, max, inflater);
         if is_framed {
             self.framed_heard();
@@ -54,7 +54,7 @@ impl Connection {
         }
         match &mut self.stage {
             Stage::Session(open) => {
-                open.decoder = Some(decoder);
+                open.decoder = decoder;
                 if open.parked { Verdict::Park } else { Verdict::Keep }
             }
             Stage::Closing(closing) => {

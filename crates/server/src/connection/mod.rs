@@ -85,7 +85,7 @@ impl Stage {
     pub(super) fn message(&self, text: &[u8]) -> Bytes {
         match self {
             Self::Polled(_) => polled::message(text),
-            Self::Session(Open { framed: Some(framed), .. }) => framed.message(text),
+            Self::Session(open) => open.framed().map_or_else(|| frame::text(text), |framed| framed.message(text)),
             _ => frame::text(text),
         }
     }
@@ -240,7 +240,7 @@ impl Connection {
         let until = core.now + core.node.limits.close_wait;
         // The peer may be in the middle of a frame.
         let decoder = match &mut self.stage {
-            Stage::Session(open) => open.decoder.take().unwrap_or_default(),
+            Stage::Session(open) => std::mem::take(&mut open.decoder),
             _ => Decoder::default(),
         };
         let closing = Closing { decoder: Some(decoder), until, answered, reset: false, show_end: false };
@@ -295,7 +295,7 @@ impl Connection {
             Stage::Gone => {}
             Stage::Session(_) if stalled => self.too_slow(core),
             Stage::Session(open) => {
-                let (session, framed) = (open.session.next_timeout() <= core.now, open.framed.is_some());
+                let (session, framed) = (open.session.next_timeout() <= core.now, open.framed().is_some());
                 if session {
                     self.step(Input::Tick, core);
                 }
@@ -445,6 +445,6 @@ mod tests {
     /// What a connection costs beside its socket in the kernel. An open session, the common stage, is inline; what is rare is in a box.
     #[test]
     fn sizes_are_known() {
-        assert_eq!((size_of::<Connection>(), size_of::<Stage>(), size_of::<Session>(), size_of::<Decoder>()), (272, 144, 80, 16));
+        assert_eq!((size_of::<Connection>(), size_of::<Stage>(), size_of::<Session>(), size_of::<Decoder>()), (288, 160, 80, 16));
     }
 }

@@ -19,12 +19,10 @@ const WAITING_MAX: usize = 1000;
 
 /// An open session.
 pub(crate) struct Open {
-    /// What reads the peer's frames; none over HTTP.
-    pub(super) decoder: Option<Decoder>,
-    /// What SockJS puts around messages on a WebSocket.
-    pub(super) framed: Option<Box<Framed>>,
-    /// Where its commands go, and what is told there of who calls.
-    pub(super) calls: Option<Box<Calls>>,
+    /// What reads the peer's frames; over HTTP there are none.
+    pub(super) decoder: Decoder,
+    /// What few sessions have.
+    pub(super) rare: Option<Box<Rare>>,
     pub(super) session: Session,
     pub(super) app: Arc<AppHandle>,
     pub(super) sign_in: Option<Box<SignIn>>,
@@ -61,6 +59,15 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// What few sessions have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// What SockJS puts around messages on a WebSocket.
+    pub(super) framed: Option<Framed>,
+    /// Where its commands go, and what is told there of who calls.
+    pub(super) calls: Option<Calls>,
 }
 
 /// What commands of a session need.
@@ -140,6 +147,7 @@ impl Connection {
     }
 
     fn perform(&mut self, action: Action, core: &mut Core, actions: &mut Actions) {
+        let is_polled = self.is_polled();
         let Some(open) = self.stage.open_mut() else { return };
         match action {
             Action::Send(text) => {
@@ -147,7 +155,7 @@ impl Connection {
                 self.push(message, core);
             }
             // A session over HTTP has heartbeats of its own.
-            Action::Ping(_) if open.is_polled() => {}
+            Action::Ping(_) if is_polled => {}
             Action::Ping(payload) => self.push(frame::ping(payload), core),
             Action::Subscribe(join) => {
                 // The confirmation is queued in the call that joins, so no event can overtake it.
@@ -164,7 +172,7 @@ impl Connection {
             }
             Action::Command(command) => {
                 open.waiting = Some(Box::default());
-                if let Some(calls) = &open.calls {
+                if let Some(calls) = open.rare.as_ref().and_then(|rare| rare.calls.as_ref()) {
                     let channels = core.table.list(self.slot).into_iter().map(|(channel, _)| channel.name.clone()).collect();
                     core.node.command(&calls.service, calls.call(&open.app, open.session.socket_id(), channels, command));
                 }
@@ -207,21 +215,22 @@ impl Connection {
 
 impl Open {
     /// A session that begins, and counts from now on.
-    pub(super) fn new(decoder: Option<Decoder>, session: Session, app: Arc<AppHandle>, core: &Core) -> Self {
+    pub(super) fn new(decoder: Decoder, session: Session, app: Arc<AppHandle>, core: &Core) -> Self {
         let counts = !matches!(session, Session::Pusher(_)) || !app.app.authorized_connections;
         let counted = counts.then(|| Counted::new(&app.connections));
         let _session = Counted::new(&core.node.sessions);
-        Self { decoder, framed: None, calls: None, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+        Self { decoder, rare: None, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+    }
+
+    /// What SockJS puts around its messages on a WebSocket.
+    pub(super) fn framed(&self) -> Option<&Framed> {
+        self.rare.as_ref()?.framed.as_ref()
     }
 
     /// When the session, or what is around it, has something to do.
     pub(super) fn next_timeout(&self) -> Time {
-        let framed = self.framed.as_ref().map_or(super::NEVER, |framed| framed.next_timeout());
+        let framed = self.framed().map_or(super::NEVER, Framed::next_timeout);
         self.session.next_timeout().min(framed)
-    }
-
-    fn is_polled(&self) -> bool {
-        self.decoder.is_none()
     }
 
     /// Gives the session one input.

@@ -429,7 +429,7 @@ impl Connection {
         };
         core.outgoing.set_format(self.slot, format);
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
-        self.stage = Stage::Session(Open::new(Some(Decoder::new(coding)), session, app, core));
+        self.stage = Stage::Session(Open::new(Decoder::new(coding), session, app, core));
         core.stats.handshakes.add(1);
         self.step(Input::Opened, core);
     }
@@ -441,8 +441,7 @@ impl Connection {
                 core.stats.refused.add(1);
                 self.last_word(&last, core);
             }
-            Ok(mut open) => {
-                open.decoder = None;
+            Ok(open) => {
                 let format = if let Session::Pushy(_) = open.session { Format::PushyQuoted } else { Format::Quoted };
                 core.outgoing.set_format(self.slot, format);
                 if let Some(polled) = self.polled() {
@@ -463,7 +462,7 @@ impl Connection {
         };
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         core.outgoing.set_format(self.slot, if kind == WebSocketKind::Raw { Format::Pushy } else { Format::PushyFramed });
-        open.framed = Some(Framed::begin(mount.service.settings(), kind, core.now));
+        open.rare.get_or_insert_default().framed = Some(Framed::begin(mount.service.settings(), kind, core.now));
         self.stage = Stage::Session(open);
         core.stats.handshakes.add(1);
         self.perform_framed(core);
@@ -471,7 +470,7 @@ impl Connection {
 
     fn open_mounted(&self, handshake: &Handshake<'_>, mount: &Mount, transport: Transport, core: &Core) -> Result<Open, LastWord> {
         let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
-        let decoder = || Some(Decoder::new(Coding::Plain));
+        let decoder = || Decoder::new(Coding::Plain);
         match &mount.speaks {
             Speaks::Pusher => {
                 let (app, session) = self.open_pusher(handshake, socket_id, core)?;
@@ -493,7 +492,8 @@ impl Connection {
                 let session = pushy::session::Session::new(Arc::clone(&app.app), socket_id, transport, settings, core.now, unix);
                 let mut open = Open::new(decoder(), Session::Pushy(Box::new(session)), app, core);
                 let headers = handshake.headers.to_vec();
-                open.calls = Some(Box::new(Calls { service: Arc::clone(service), transport, address: self.peer.address, headers }));
+                let calls = Calls { service: Arc::clone(service), transport, address: self.peer.address, headers };
+                open.rare.get_or_insert_default().calls = Some(calls);
                 Ok(open)
             }
             Speaks::Trial(service) => {

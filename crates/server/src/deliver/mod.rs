@@ -3,11 +3,14 @@
 //! One task owns all state and never waits for an endpoint; attempts run beside it, one per endpoint at a time. An endpoint that
 //! does not answer delays nobody but itself: its own queue fills and drops its oldest events, which is counted and logged (P-12.10).
 
+mod command;
 mod endpoint;
 mod grace;
 mod guard;
 mod outbox;
 mod webhook;
+
+pub(crate) use command::CommandPoster;
 
 use crate::config::Webhooks;
 use endpoint::{Endpoint, Outcome, Rules, Settled};

@@ -73,6 +73,15 @@ pub(crate) struct Node {
     room: Notify,
 }
 
+/// What a node works with.
+pub(crate) struct Means {
+    pub(crate) runtime: Handle,
+    /// How many sockets the process may have.
+    pub(crate) sockets_max: usize,
+    pub(crate) store: Option<Store>,
+    pub(crate) pushy: Vec<Arc<PushyService>>,
+}
+
 /// All apps, by what names them. A reload makes a new one.
 #[derive(Default)]
 pub(crate) struct Apps {
@@ -111,16 +120,8 @@ impl AppHandle {
 }
 
 impl Node {
-    pub(crate) fn new(
-        hub: Hub,
-        clock: Clock,
-        shards: Vec<ShardHandle>,
-        config: &Config,
-        runtime: Handle,
-        sockets_max: usize,
-        store: Option<Store>,
-        pushy: Vec<Arc<PushyService>>,
-    ) -> Self {
+    pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, means: Means) -> Self {
+        let Means { runtime, sockets_max, store, pushy } = means;
         Self {
             hub,
             clock,

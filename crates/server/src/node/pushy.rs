@@ -3,15 +3,10 @@
 use super::{AppHandle, Node};
 use crate::clock::unix_time;
 use crate::config;
+use crate::deliver::CommandPoster;
 use crate::shard::Command;
 use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidings_dialect::action::{CommandFailed, Reply};
@@ -23,14 +18,12 @@ use tidings_dialect::pushy::settings::Settings;
 use tidings_hub::{ChannelName, SocketId, UnixTime};
 use tokio::sync::Semaphore;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
-
 /// One section of the configuration, as it is served.
 pub(crate) struct PushyService {
     pub(crate) config: config::Pushy,
     pub(crate) session: Arc<Settings>,
     calls: Semaphore,
-    client: HttpClient,
+    poster: CommandPoster,
     /// Signatures of accepted triggers, with the end of the time in which they could be used again.
     accepted: Mutex<HashMap<Signature, UnixTime>>,
 }
@@ -48,14 +41,11 @@ pub(crate) struct Call {
 
 impl PushyService {
     pub(crate) fn new(config: &config::Pushy) -> Self {
-        // It fails only if a provider is installed already, which serves as well.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let connector = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
         Self {
             config: config.clone(),
             session: Arc::new(config.session.clone()),
             calls: Semaphore::new(config.session.command_calls as usize),
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            poster: CommandPoster::new(),
             accepted: Mutex::default(),
         }
     }
@@ -91,18 +81,8 @@ impl PushyService {
         };
         let now = unix_time();
         let (body, signature) = command::request(&call.app.app, &call.command, &caller, &crate::chance::hex64()[..32], now);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(url)
-            .header("content-type", "application/json")
-            .header("x-pushy-timestamp", now.as_secs())
-            .header("x-pushy-signature", signature)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| error.to_string())?;
-        let response = self.client.request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-        Ok((status, body.to_bytes()))
+        let headers = [("x-pushy-timestamp", now.as_secs().to_string()), ("x-pushy-signature", signature)];
+        self.poster.post(url, &headers, body, ANSWER_BYTES_MAX).await
     }
 
     /// Whether a trigger with this signature is accepted for the first time, as far as that is remembered (Y-10.8).

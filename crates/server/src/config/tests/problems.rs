@@ -58,15 +58,15 @@ fn problems_say_where_and_what_to_change() {
         ),
         (
             "[[listeners]]\ndialects = [\"pusher\", \"sse\"]",
-            "t.toml:2: listeners[0].dialects: the dialect \"sse\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics",
+            "t.toml:2: listeners[0].dialects: the dialect \"sse\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics, pushy, pushy:NAME",
         ),
         (
             "[[listeners]]\ndialects = [\"wspush:news\"]",
-            "t.toml:2: listeners[0].dialects: the dialect \"wspush\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics",
+            "t.toml:2: listeners[0].dialects: the dialect \"wspush\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics, pushy, pushy:NAME",
         ),
         (
             "[[listeners]]\ndialects = [\"puser\"]",
-            "t.toml:2: listeners[0].dialects: there is no dialect \"puser\"; known are pusher, pushi, pushi-api, console, metrics",
+            "t.toml:2: listeners[0].dialects: there is no dialect \"puser\"; known are pusher, pushi, pushi-api, console, metrics, pushy, pushy:NAME",
         ),
         ("[[listeners]]\ndialects = [\"pusher\", \"pusher\"]", "t.toml:2: listeners[0].dialects: \"pusher\" stands there twice"),
         (
@@ -75,7 +75,7 @@ fn problems_say_where_and_what_to_change() {
         ),
         (
             "[[listeners]]\ndialects = [\"console\"]",
-            "listeners: nobody could connect: no listener has \"pusher\" or \"pushi\" among its `dialects`",
+            "listeners: nobody could connect: no listener has \"pusher\", \"pushi\" or \"pushy\" among its `dialects`",
         ),
         (
             "[[listeners]]\npath_prefix = \"/x/\"",
@@ -139,7 +139,10 @@ fn problems_of_apps() {
             "origins = [\"https://a.example/\"]",
             "t.toml:5: apps[0].origins: \"https://a.example/\" is no origin; write \"https://example.com\", in lower case, without a path; leave the list out to allow all",
         ),
-        ("dialects = [\"pushy\"]", "t.toml:5: apps[0].dialects: \"pushy\" is no dialect of an app; known are \"pusher\" and \"pushi\""),
+        (
+            "dialects = [\"wspush\"]",
+            "t.toml:5: apps[0].dialects: \"wspush\" is no dialect of an app; known are \"pusher\", \"pushi\" and \"pushy\"",
+        ),
         (
             "require_signed_channel_data = true",
             "t.toml:5: apps[0].require_signed_channel_data: there is no such setting here; it belongs to [[pushi]]",
@@ -219,7 +222,7 @@ fn all_problems_are_told_together() {
   t.toml:3: limits.shards: is 0; it must be 1 to 256
   t.toml:2: limits.conections: there is no such setting; did you mean `connections`?
   TIDINGS__LOG__FORMAT: log.format: \"xml\" is not known; write \"human\" or \"json\"
-  TIDINGS__NO: no: there is no such setting; known here: listeners, apps, limits, websocket, webhooks, log, drain, store, pushi
+  TIDINGS__NO: no: there is no such setting; known here: listeners, apps, limits, websocket, webhooks, log, drain, store, pushi, pushy
   t.toml:8: apps[1].id: apps[0] has the id \"1\" already; ids are unique
   t.toml:9: apps[1].key: apps[0] has the key \"k\" already; every key belongs to one app"
     );
