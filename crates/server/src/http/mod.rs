@@ -1,10 +1,12 @@
 //! HTTP/1.1 as the shard sees it: the first look at a request, which decides who answers. What is neither an upgrade nor a small publish
 //! goes to [`service`].
 
+pub(crate) mod line;
 pub(crate) mod mount;
 pub(crate) mod proxy;
 pub(crate) mod response;
 pub(crate) mod service;
+mod tunnel;
 
 use crate::config::Dialect;
 use crate::listener::Listener;
