@@ -100,6 +100,11 @@ fn answers_are_those_of_a_shard() {
     let preflight = "OPTIONS /pusher/app/key/1/s/xhr_send HTTP/1.1\r\nHost: x\r\nOrigin: http://a.example\r\n\
                      Access-Control-Request-Headers: content-type\r\n\r\n";
     let large = said(&"x".repeat(1 << 20));
+    let chunked = |body: &str| {
+        let head = request("nobody", "xhr_send", "").replace("Content-Length: 0", "Transfer-Encoding: chunked");
+        format!("{head}{:x};a=b\r\n{body}\r\n0\r\n\r\n", body.len())
+    };
+    let asking = request("nobody", "xhr_send", "[]").replace("Origin", "Expect: 100-continue\r\nOrigin");
     for (request, status) in [
         (preflight.to_owned(), 204),
         (request("nobody", "xhr_send", "[]"), 404),
@@ -107,6 +112,10 @@ fn answers_are_those_of_a_shard() {
         (request("nobody", "xhr_send", "no json"), 500),
         (request("nobody", "htmlfile", ""), 404),
         (request("nobody", "xhr_send", &large), 413),
+        (chunked("[]"), 404),
+        (chunked("no json"), 500),
+        (chunked(&large), 413),
+        (asking, 404),
     ] {
         let mut plain = scene.peer_at(1);
         let mut secure = Client::new(secure(scene.address(), &certificate).unwrap());
@@ -114,6 +123,9 @@ fn answers_are_those_of_a_shard() {
         assert_eq!(late.ask(HEALTH).status, 200);
         let [plain, secure, late] = [&mut plain, &mut secure, &mut late].map(|client| {
             let mut response = client.ask(&request);
+            while response.status == 100 {
+                response = client.response();
+            }
             response.headers.retain(|(name, _)| !matches!(name.as_str(), "date" | "expires" | "connection"));
             response.headers.sort();
             (response.status, response.headers, response.body)
