@@ -1,6 +1,7 @@
 //! TLS of a listener: its certificate, which can change while it runs, and handshakes, limited in number and time.
 
 use crate::config;
+use crate::http::line::Stream;
 use crate::http::proxy::{self, Proxied};
 use crate::http::service;
 use crate::listener::assign;
@@ -123,7 +124,7 @@ async fn shake_hands(node: &Arc<Node>, mut arrival: Arrival) -> anyhow::Result<(
     }
     let head = read_head(&mut stream, node.limits.header_bytes).await?;
     if !crate::http::is_upgrade(&head) {
-        service::serve_http1(node, service::Stream::Tls(Box::new(stream)), head, arrival.peer, listener, arrival.guard);
+        service::serve_http1(node, Stream::Tls(Box::new(stream)), head, arrival.peer, listener, arrival.guard);
         return Ok(());
     }
     let (stream, tls) = stream.into_inner();

@@ -1,10 +1,12 @@
 //! HTTP/1.1 as the shard sees it: the first look at a request, which decides who answers. What is neither an upgrade nor a small publish
 //! goes to [`service`].
 
+pub(crate) mod line;
 pub(crate) mod mount;
 pub(crate) mod proxy;
 pub(crate) mod response;
 pub(crate) mod service;
+mod tunnel;
 
 use crate::config::Dialect;
 use crate::listener::Listener;
@@ -13,7 +15,6 @@ use crate::transport::sockjs::{Asked, Missing, Route};
 use crate::transport::websocket::handshake::{self, Upgrade};
 use httparse::{Header, Request, Status};
 use mount::{Found, Mount};
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ pub(crate) struct Mounted<'a> {
     pub(crate) route: Result<Route<'a>, Missing>,
     pub(crate) asked: Asked<'a>,
     /// `None` if it is larger than it may be, or cannot be read.
-    pub(crate) body: Option<Cow<'a, [u8]>>,
+    pub(crate) body: Option<&'a [u8]>,
     /// What it asks for on a route of WebSocket.
     pub(crate) upgrade: Result<Upgrade<'a>, handshake::Refusal>,
     /// What an application may know of its headers, names in lower case.
@@ -159,17 +160,16 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
 fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers: &[Header<'a>], listener: &Listener) -> First<'a> {
     let Some(found) = mount.find(listener.strip(head.path)) else { return First::Other };
     let route = mount.service.route(head.method, found.below);
-    let read = match length(headers) {
-        Some(length) => mount::body(&bytes[head.len..], length, mount.service.settings().request_bytes),
-        None => mount::Body::Bad,
-    };
-    let body = match read {
-        mount::Body::Partial => return First::Partial { head: true },
-        mount::Body::Whole(body, len) => {
+    let max = mount.service.settings().request_bytes;
+    let body = match length(headers) {
+        Length::Known(len) if len <= max => {
+            let Some(body) = bytes.get(head.len..head.len + len) else { return First::Partial { head: true } };
             head.len += len;
             Some(body)
         }
-        mount::Body::TooLarge | mount::Body::Bad => None,
+        Length::Known(_) | Length::Ambiguous => None,
+        // Rare, and more than a glance: the service puts such a body together, and sends the request to its shard.
+        Length::Unknown => return First::Other,
     };
     head.content_type = text(headers, "content-type");
     let asked = Asked {
@@ -208,19 +208,29 @@ fn told<'a>(headers: &[Header<'a>]) -> Vec<(String, &'a str)> {
         .collect()
 }
 
-/// How long a body is; `Some(None)` if it comes in chunks. `None` if two readers could understand two things.
-fn length(headers: &[Header<'_>]) -> Option<Option<usize>> {
+/// What a head says of the length of its body.
+enum Length {
+    Known(usize),
+    /// It comes in chunks, or only when it is asked for.
+    Unknown,
+    /// Two readers could understand two things.
+    Ambiguous,
+}
+
+fn length(headers: &[Header<'_>]) -> Length {
     let values =
         |name: &'static str| headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value);
     let (mut lengths, mut codings) = (values("content-length"), values("transfer-encoding"));
+    let waits = values("expect").next().is_some();
     match (lengths.next(), codings.next(), lengths.next().or_else(|| codings.next())) {
-        (None, None, _) => Some(Some(0)),
-        (Some(length), None, None) => {
-            let digits = std::str::from_utf8(length).ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?;
-            Some(Some(digits.parse().ok()?))
-        }
-        (None, Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Some(None),
-        _ => None,
+        (None, None, _) => Length::Known(0),
+        (Some(length), None, None) => match digits(length) {
+            Some(_) if waits => Length::Unknown,
+            Some(length) => Length::Known(length),
+            None => Length::Ambiguous,
+        },
+        (None, Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Length::Unknown,
+        _ => Length::Ambiguous,
     }
 }
 
@@ -252,14 +262,17 @@ fn plain_length(headers: &[Header<'_>]) -> Option<usize> {
             if length.is_some() {
                 return None;
             }
-            // Digits and nothing else: Rust would read a sign, which no proxy in front does.
-            let digits = std::str::from_utf8(header.value).ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?;
-            length = Some(digits.parse().ok()?);
+            length = Some(digits(header.value)?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") || header.name.eq_ignore_ascii_case("expect") {
             return None;
         }
     }
     length
+}
+
+/// A number of digits and nothing else: Rust would read a sign, which no proxy in front does.
+fn digits(value: &[u8]) -> Option<usize> {
+    std::str::from_utf8(value).ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
 fn keeps_alive(headers: &[Header<'_>], version: u8) -> bool {

@@ -4,7 +4,6 @@ use crate::config::{self, Dialect};
 use crate::connection::trial::Service;
 use crate::node::PushyService;
 use crate::transport::sockjs::{self, Route, Settings, Transport, Transports};
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -127,7 +126,7 @@ impl Mount {
             return Some(Found { key: "", below });
         }
         let rest = below.strip_prefix("/app/")?;
-        let end = rest.find('/').unwrap_or(rest.len());
+        let end = rest.find('/')?;
         Some(Found { key: &rest[..end], below: &rest[end..] })
     }
 
@@ -148,54 +147,5 @@ pub(crate) fn session_name(found: &Found<'_>, route: &Route<'_>) -> Option<Strin
     match route {
         Route::Receive { session, .. } | Route::Send { session, .. } => Some(format!("{}/{session}", found.key)),
         _ => None,
-    }
-}
-
-/// A body as it was sent, or as its chunks add up.
-pub(crate) enum Body<'a> {
-    /// More is to come.
-    Partial,
-    /// With the bytes that it took.
-    Whole(Cow<'a, [u8]>, usize),
-    /// More than it may be.
-    TooLarge,
-    /// No body that can be read.
-    Bad,
-}
-
-/// The body of a request, of which `bytes` are what was read behind the head. `length` is what the head says; `None` for chunks.
-pub(crate) fn body(bytes: &[u8], length: Option<usize>, max: usize) -> Body<'_> {
-    match length {
-        Some(length) if length > max => Body::TooLarge,
-        Some(length) => bytes.get(..length).map_or(Body::Partial, |body| Body::Whole(Cow::Borrowed(body), length)),
-        None => chunked(bytes, max),
-    }
-}
-
-fn chunked(bytes: &[u8], max: usize) -> Body<'_> {
-    let (mut body, mut at) = (Vec::new(), 0);
-    loop {
-        let (line, size) = match httparse::parse_chunk_size(&bytes[at..]) {
-            Ok(httparse::Status::Complete((line, size))) => (line, size),
-            // Chunks may carry words of their own, which are not endless.
-            Ok(httparse::Status::Partial) => return if bytes.len() - at > 1024 { Body::Bad } else { Body::Partial },
-            Err(_) => return Body::Bad,
-        };
-        let Some(size) = usize::try_from(size).ok().filter(|size| body.len() + size <= max) else { return Body::TooLarge };
-        let start = at + line;
-        if size == 0 {
-            // Trailers are not looked at: nobody here knows any.
-            return match bytes.get(start..start + 2) {
-                Some(b"\r\n") => Body::Whole(Cow::Owned(body), start + 2),
-                Some(_) => Body::Bad,
-                None => Body::Partial,
-            };
-        }
-        match bytes.get(start..start + size + 2) {
-            Some(chunk) if chunk.ends_with(b"\r\n") => body.extend_from_slice(&chunk[..size]),
-            Some(_) => return Body::Bad,
-            None => return Body::Partial,
-        }
-        at = start + size + 2;
     }
 }

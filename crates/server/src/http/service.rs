@@ -1,6 +1,9 @@
 //! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
 
+use super::line::{Line, Stream};
+use super::mount::Mount;
 use super::response::Answer;
+use super::tunnel::{self, Answering, Asking, Broken};
 use crate::api::pushi::RestRequest;
 use crate::api::{self, ApiRequest, Caller as ApiCaller};
 use crate::config::Dialect;
@@ -12,19 +15,16 @@ use crate::shard::socket::Socket;
 use crate::shard::tls::TlsSocket;
 use crate::shard::{Arrival, Upgraded};
 use crate::transport::websocket::handshake::{self, Upgrade};
+use anyhow::Context;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -33,18 +33,8 @@ const HTTP2_STREAMS: u32 = 64;
 /// What the service buffers of one connection.
 const BUFFER_MAX: usize = 64 * 1024;
 
-/// A socket of the service.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// A socket with the bytes in front that were read before the service got it.
-struct Prefixed {
-    stream: Stream,
-    prefix: Bytes,
-}
+/// The body of a response: one that is whole, or one that a shard goes on with.
+type Body = Either<Full<Bytes>, Box<Answering>>;
 
 /// What the requests of one connection share.
 #[derive(Clone)]
@@ -53,6 +43,8 @@ struct Caller {
     listener: Arc<Listener>,
     peer: Arc<std::sync::Mutex<Peer>>,
     tls: bool,
+    /// The connection, if one request is on it at a time.
+    line: Option<Line>,
 }
 
 /// Takes a connection over from a shard.
@@ -62,8 +54,8 @@ pub(crate) fn take_over(node: &Arc<Node>, arrival: Arrival) {
     let stream = match socket {
         Socket::Plain(stream) => TcpStream::from_std(stream.into()).map(Stream::Tcp),
         Socket::Unix(stream) => UnixStream::from_std(stream.into()).map(Stream::Unix),
-        // Such a connection began here and came to the shard for an upgrade; it has asked for one and then for something else.
-        Socket::Tls(_) | Socket::Away { .. } => return,
+        // Such a connection began here and came to the shard for what only shards answer, and then asked for something else.
+        Socket::Tls(_) | Socket::Tunnel { .. } | Socket::Away { .. } => return,
     };
     match stream {
         Ok(stream) => serve_http1(node, stream, read, peer, listener, guard),
@@ -74,8 +66,9 @@ pub(crate) fn take_over(node: &Arc<Node>, arrival: Arrival) {
 /// Serves HTTP/1.1, starting with what was read.
 pub(crate) fn serve_http1(node: &Arc<Node>, stream: Stream, read: Vec<u8>, peer: Peer, listener: Arc<Listener>, guard: NodeGuard) {
     let tls = matches!(stream, Stream::Tls(_));
-    let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls };
-    let io = TokioIo::new(Prefixed { stream, prefix: read.into() });
+    let line = Line::new(stream, read);
+    let io = TokioIo::new(line.clone());
+    let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls, line: Some(line) };
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(node.limits.idle_timeout).max_buf_size(BUFFER_MAX).half_close(true);
     builder.keep_alive(!node.is_draining());
@@ -98,7 +91,7 @@ pub(crate) fn serve_http1(node: &Arc<Node>, stream: Stream, read: Vec<u8>, peer:
 
 /// Serves HTTP/2.
 pub(crate) fn serve_http2(node: &Arc<Node>, stream: TlsStream<TcpStream>, peer: Peer, listener: Arc<Listener>, guard: NodeGuard) {
-    let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls: true };
+    let caller = Caller { node: Arc::clone(node), listener, peer: Arc::new(std::sync::Mutex::new(peer)), tls: true, line: None };
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     let patience = node.limits.idle_timeout;
     builder.timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS).max_header_list_size(16 * 1024);
@@ -118,13 +111,17 @@ pub(crate) fn serve_http2(node: &Arc<Node>, stream: TlsStream<TcpStream>, peer: 
     });
 }
 
-async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    if is_upgrade(request.headers()) && request.version() <= http::Version::HTTP_11 {
-        return Ok(upgrade(caller, guard, &mut request));
-    }
+async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let rest = caller.listener.strip(&path);
-    Ok(caller.route(rest, &path, request).await)
+    let mount = caller.listener.mounts.iter().find(|mount| mount.find(rest).is_some());
+    let is_upgrade = is_upgrade(request.headers()) && request.version() <= http::Version::HTTP_11;
+    Ok(match mount {
+        Some(_) if is_upgrade => caller.tunnel_upgrade(guard, &mut request).await.map(Either::Left),
+        Some(mount) => caller.tunnel(mount, request).await,
+        None if is_upgrade => upgrade(caller, guard, &mut request).map(Either::Left),
+        None => caller.route(rest, &path, request).await.map(Either::Left),
+    })
 }
 
 impl Caller {
@@ -150,6 +147,35 @@ impl Caller {
             _ if self.listener.speaks(&Dialect::Console) => self.console(rest, request).await,
             _ => not_found().into_response(),
         }
+    }
+
+    /// A request for a session, or for what concerns sessions: shards have those, and all of its answer comes from one.
+    async fn tunnel(&self, mount: &Mount, mut request: Request<Incoming>) -> Response<Body> {
+        let max = mount.service.settings().request_bytes;
+        let body = tokio::time::timeout(self.node.limits.body_timeout, tunnel::beginning(request.body_mut(), max));
+        let body = match body.await {
+            Ok(Ok(body)) => body,
+            Ok(Err(_)) => return BodyFault::Broken.answer().into_response().map(Either::Left),
+            Err(_) => return BodyFault::TooSlow.answer().into_response().map(Either::Left),
+        };
+        match self.asking().ask(request.map(|_| body)).await {
+            Ok(response) => response.map(Box::new).map(Either::Right),
+            Err(broken) => untold(&broken).into_response().map(Either::Left),
+        }
+    }
+
+    /// A handshake in a dialect of SockJS on a connection that has asked for something else before.
+    async fn tunnel_upgrade(&self, guard: Arc<NodeGuard>, request: &mut Request<Incoming>) -> Response<Full<Bytes>> {
+        self.asking().upgrade(request, guard).await.unwrap_or_else(|broken| untold(&broken).into_response())
+    }
+
+    fn asking(&self) -> Asking {
+        let (address, hop) = {
+            let peer = self.peer();
+            (peer.address, peer.hop)
+        };
+        let (node, listener) = (Arc::clone(&self.node), Arc::clone(&self.listener));
+        Asking { node, listener, address, hop, tls: self.tls, line: self.line.clone() }
     }
 
     async fn ready(&self) -> Answer {
@@ -210,7 +236,7 @@ impl Caller {
         let body = match self.body(request, max).await {
             Ok(body) => body,
             Err(BodyFault::TooLarge) => return api::pushi::refused_early(&self.node, &rest, Refusal::too_large(max)),
-            Err(BodyFault::TooSlow) => return Answer::text(408, &b"The request took too long to arrive.\n"[..]),
+            Err(BodyFault::TooSlow) => return BodyFault::TooSlow.answer(),
             Err(BodyFault::Broken) => return Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
         };
         if api::publishes(&method) && tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
@@ -316,6 +342,24 @@ enum BodyFault {
     Broken,
 }
 
+impl BodyFault {
+    /// For where nothing more is said than that.
+    fn answer(&self) -> Answer {
+        match self {
+            Self::TooLarge => Answer::text(413, &b"The body of the request is too large.\n"[..]),
+            Self::TooSlow => Answer::text(408, &b"The request took too long to arrive.\n"[..]),
+            Self::Broken => Answer::text(400, &b"The body of the request did not arrive whole.\n"[..]),
+        }
+    }
+}
+
+/// What is answered where a shard did not.
+fn untold(broken: &Broken) -> Answer {
+    tracing::debug!(error = %broken, "a request did not reach its shard");
+    let answer = Answer::text(503, &b"The server could not answer now; try again.\n"[..]);
+    Answer { retry_after: Some(1), ..answer }
+}
+
 /// Whether a request is signed as Pusher's are.
 fn is_signed(uri: &http::Uri) -> bool {
     uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("auth_key=")))
@@ -405,9 +449,8 @@ impl Caller {
         upgraded: Upgraded,
         guard: Arc<NodeGuard>,
     ) -> anyhow::Result<()> {
-        let parts = io.downcast::<TokioIo<Prefixed>>().map_err(|_| anyhow::anyhow!("the socket is not one of the service's"))?;
-        let Prefixed { stream, prefix } = parts.io.into_inner();
-        anyhow::ensure!(prefix.is_empty(), "what was read before is read first");
+        let parts = io.downcast::<TokioIo<Line>>().map_err(|_| anyhow::anyhow!("the socket is not one of the service's"))?;
+        let stream = parts.io.into_inner().take().context("what was read before is read first")?;
         let socket = match stream {
             Stream::Tcp(stream) => Socket::Plain(mio::net::TcpStream::from_std(stream.into_std()?)),
             Stream::Unix(stream) => Socket::Unix(mio::net::UnixStream::from_std(stream.into_std()?)),
@@ -448,46 +491,5 @@ impl Answer {
             }
         }
         response
-    }
-}
-
-impl AsyncRead for Prefixed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.prefix.is_empty() {
-            let len = self.prefix.len().min(buffer.remaining());
-            buffer.put_slice(&self.prefix.split_to(len));
-            return Poll::Ready(Ok(()));
-        }
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Prefixed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

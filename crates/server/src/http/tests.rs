@@ -289,7 +289,7 @@ fn tls_may_end_at_a_trusted_proxy() {
     }
 }
 
-/// P-19.3, S-5.2: Pusher's fallbacks are the shard's, with bodies of either coding; what could be read in two ways is not read.
+/// P-19.3, S-5.2: Pusher's fallbacks are the shard's, unless their body is not there yet and does not say how long it is. What could be read in two ways is not read.
 #[test]
 fn fallbacks_are_the_shards() {
     let listener = listener("", PUSHER, &[]);
@@ -313,13 +313,9 @@ fn fallbacks_are_the_shards() {
         (send("Content-Length: +2", "[]"), sends("None", 2)),
         (send("Content-Length: 2\nTransfer-Encoding: chunked", "[]"), sends("None", 2)),
         (send("Transfer-Encoding: gzip, chunked", "[]"), sends("None", 2)),
-        (send("Transfer-Encoding: chunked", "1\r\n[\r\n1;a=b\r\n]\r\n0\r\n\r\nx"), sends("Some(\"[]\")", 1)),
-        (send("Transfer-Encoding: chunked", "1\r\n[\r\n1"), "partial body".to_owned()),
-        (send("Transfer-Encoding: chunked", "2\r\n[]\r\n0\r\n"), "partial body".to_owned()),
-        (send("Transfer-Encoding: chunked", "1\r\n[]\r\n"), sends("None", 7)),
-        (send("Transfer-Encoding: chunked", "x\r\n"), sends("None", 3)),
-        (send("Transfer-Encoding: chunked", "100001\r\n"), sends("None", 8)),
-        (send("Transfer-Encoding: chunked", "0\r\nA: b\r\n\r\n"), sends("None", 11)),
+        (send("Transfer-Encoding: chunked", "2\r\n[]\r\n0\r\n\r\n"), "other".to_owned()),
+        (send("Content-Length: 2\nExpect: 100-continue", ""), "other".to_owned()),
+        ("GET /pusher/app/k HTTP/1.1\n\n".to_owned(), "other".to_owned()),
     ] {
         assert_eq!(look(request.as_bytes(), &listener), expected, "{request}");
     }

@@ -1,4 +1,4 @@
-//! A connection's socket: plain TCP, a unix socket, or TLS that the shard itself encrypts.
+//! A connection's socket: plain TCP, a unix socket, TLS that the shard itself encrypts, or the way from the service.
 
 use super::tls::TlsSocket;
 use mio::net::{TcpStream, UnixStream};
@@ -9,6 +9,12 @@ pub(crate) enum Socket {
     Plain(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsSocket>),
+    /// The way from the service beside the shards, for one request.
+    Tunnel {
+        stream: UnixStream,
+        /// Whether its client came over TLS.
+        tls: bool,
+    },
     /// Nothing: what the connection is owed waits for another's.
     Away {
         /// Whether its client came over TLS.
@@ -20,7 +26,7 @@ impl Socket {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.read(buffer),
             Self::Tls(tls) => tls.read(buffer),
             Self::Away { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -35,7 +41,7 @@ impl Socket {
     pub(crate) fn finish(&mut self) {
         let result = match self {
             Self::Plain(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Self::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.shutdown(std::net::Shutdown::Write),
             Self::Tls(tls) => tls.finish(),
             Self::Away { .. } => Ok(()),
         };
@@ -48,13 +54,13 @@ impl Socket {
         let stream = match self {
             Self::Plain(stream) => stream,
             Self::Tls(tls) => tls.stream(),
-            Self::Unix(_) | Self::Away { .. } => return,
+            Self::Unix(_) | Self::Tunnel { .. } | Self::Away { .. } => return,
         };
         let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::Away { tls: true })
+        matches!(self, Self::Tls(_) | Self::Tunnel { tls: true, .. } | Self::Away { tls: true })
     }
 }
 
@@ -63,7 +69,7 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.write(bytes),
             Self::Tls(tls) => tls.write(bytes),
             Self::Away { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -72,7 +78,7 @@ impl Write for Socket {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.write_vectored(slices),
-            Self::Unix(stream) => stream.write_vectored(slices),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.write_vectored(slices),
             Self::Tls(tls) => tls.write_vectored(slices),
             Self::Away { .. } => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -81,7 +87,7 @@ impl Write for Socket {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Tls(tls) => tls.flush(),
-            Self::Plain(_) | Self::Unix(_) | Self::Away { .. } => Ok(()),
+            Self::Plain(_) | Self::Unix(_) | Self::Tunnel { .. } | Self::Away { .. } => Ok(()),
         }
     }
 }
@@ -90,7 +96,7 @@ impl mio::event::Source for Socket {
     fn register(&mut self, registry: &mio::Registry, token: mio::Token, interests: mio::Interest) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.register(registry, token, interests),
-            Self::Unix(stream) => stream.register(registry, token, interests),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.register(registry, token, interests),
             Self::Tls(tls) => tls.stream_mut().register(registry, token, interests),
             Self::Away { .. } => Ok(()),
         }
@@ -99,7 +105,7 @@ impl mio::event::Source for Socket {
     fn reregister(&mut self, registry: &mio::Registry, token: mio::Token, interests: mio::Interest) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.reregister(registry, token, interests),
-            Self::Unix(stream) => stream.reregister(registry, token, interests),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.reregister(registry, token, interests),
             Self::Tls(tls) => tls.stream_mut().reregister(registry, token, interests),
             Self::Away { .. } => Ok(()),
         }
@@ -108,7 +114,7 @@ impl mio::event::Source for Socket {
     fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.deregister(registry),
-            Self::Unix(stream) => stream.deregister(registry),
+            Self::Unix(stream) | Self::Tunnel { stream, .. } => stream.deregister(registry),
             Self::Tls(tls) => tls.stream_mut().deregister(registry),
             Self::Away { .. } => Ok(()),
         }

@@ -283,6 +283,22 @@ impl Client {
 
     /// The next response; an empty one with status 0 if the connection ends instead.
     pub fn response(&mut self) -> Response {
+        let mut response = self.head();
+        let status = response.status;
+        if response.header("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                response.body.push_str(&chunk);
+            }
+        } else if status >= 200 && status != 204 {
+            let length = response.header("content-length").expect("the server tells the length of what it answers");
+            let length = length.parse().unwrap();
+            response.body = self.take(length);
+        }
+        response
+    }
+
+    /// The head of the next response alone; the same if there is none.
+    pub fn head(&mut self) -> Response {
         let head = loop {
             if let Some(end) = find(&self.input, b"\r\n\r\n") {
                 let head: Vec<u8> = self.input.drain(..end + 4).collect();
@@ -295,14 +311,29 @@ impl Client {
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok()).unwrap();
         let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
-        let mut response = Response { status, headers: lines.filter_map(header).collect(), body: String::new() };
-        let length = response.header("content-length").map(|length| length.parse::<usize>().unwrap());
-        let length = if status < 200 || status == 204 { 0 } else { length.expect("the server tells the length of what it answers") };
+        Response { status, headers: lines.filter_map(header).collect(), body: String::new() }
+    }
+
+    /// The next chunk of a body; `None` after the last.
+    pub fn chunk(&mut self) -> Option<String> {
+        let end = loop {
+            if let Some(end) = find(&self.input, b"\r\n") {
+                break end;
+            }
+            assert!(self.fill(), "the body ends too early");
+        };
+        let line: Vec<u8> = self.input.drain(..end + 2).collect();
+        let length = usize::from_str_radix(std::str::from_utf8(&line[..end]).unwrap(), 16).unwrap();
+        let chunk = self.take(length);
+        assert_eq!(self.take(2), "\r\n");
+        (length > 0).then_some(chunk)
+    }
+
+    fn take(&mut self, length: usize) -> String {
         while self.input.len() < length {
             assert!(self.fill(), "the body ends too early");
         }
-        response.body = String::from_utf8(self.input.drain(..length).collect()).unwrap();
-        response
+        String::from_utf8(self.input.drain(..length).collect()).unwrap()
     }
 
     /// Reads until the server closes; whatever came is given.

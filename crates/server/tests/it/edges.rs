@@ -203,8 +203,9 @@ fn what_is_not_served_is_said_so() {
     for (request, status, allow) in [
         ("GET /nothing", 404, None),
         ("GET /", 404, None),
-        ("POST /pusher/app/key/0/abcdefgh/jsonp?protocol=7", 404, None),
+        ("GET /pusher/app/key/0/abcdefgh/eventsource?protocol=7", 404, None),
         ("GET /pusher/info", 404, None),
+        ("POST /pusher/other", 404, None),
         ("GET /timeline/v2/xhr/1", 404, None),
         ("GET /apps/1/events", 405, Some("POST")),
         ("DELETE /apps/1/channels", 405, Some("GET")),

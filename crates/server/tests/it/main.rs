@@ -40,3 +40,5 @@ mod slow;
 mod tls;
 #[cfg(test)]
 mod trace;
+#[cfg(test)]
+mod tunnels;

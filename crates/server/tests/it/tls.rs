@@ -20,7 +20,7 @@ const LISTENERS: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\ntls = { certi
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// Makes a certificate for localhost and leaves it where the configuration says.
-fn certify(directory: &Path) -> CertificateDer<'static> {
+pub(crate) fn certify(directory: &Path) -> CertificateDer<'static> {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     std::fs::write(directory.join("cert.pem"), made.cert.pem()).unwrap();
@@ -28,13 +28,13 @@ fn certify(directory: &Path) -> CertificateDer<'static> {
 }
 
 /// A server that speaks TLS on its first listener, and who believes in its certificate.
-fn scene(text: &str) -> (Scene, CertificateDer<'static>) {
+pub(crate) fn scene(text: &str) -> (Scene, CertificateDer<'static>) {
     let directory = TempDir::new().unwrap();
     let certificate = certify(directory.path());
     (Scene::within(directory, &format!("{LISTENERS}{text}")), certificate)
 }
 
-fn trust(certificate: &CertificateDer<'static>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+pub(crate) fn trust(certificate: &CertificateDer<'static>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -49,7 +49,7 @@ pub(crate) fn connection(certificate: &CertificateDer<'static>) -> ClientConnect
 }
 
 /// A TLS connection whose handshake is done.
-fn secure(address: &str, certificate: &CertificateDer<'static>) -> std::io::Result<Stream> {
+pub(crate) fn secure(address: &str, certificate: &CertificateDer<'static>) -> std::io::Result<Stream> {
     let mut stream = StreamOwned::new(connection(certificate), dial(address));
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
