@@ -38,7 +38,7 @@ fn look(bytes: &[u8], listener: &Listener) -> String {
         }
         First::Mounted(mounted) => {
             let rest = bytes.len() - mounted.head.len;
-            let body = mounted.body.as_deref().map(String::from_utf8_lossy);
+            let body = mounted.body.map(String::from_utf8_lossy);
             format!("{:?} of {} with {body:?}, {rest} more", mounted.route, mounted.found.key)
         }
         First::Other => "other".to_owned(),
