@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// None without a socket.
     pub(crate) guard: Option<NodeGuard>,
+    /// The peer says nothing more; what it said before may not be read yet.
+    pub(crate) hung_up: bool,
 }
 
 /// What a connection is at.

@@ -71,6 +71,7 @@ impl Shard {
             listener,
             peer,
             guard: None,
+            hung_up: false,
         });
         self.core.outgoing.open(new);
         self.core.table.reserve(new);
