@@ -1,10 +1,11 @@
-// Small HTTP servers of a customer: one that authorises (P-6.6), one that takes webhooks.
+// Small HTTP servers of a customer: one that authorises (P-6.6), one that takes webhooks, or whatever a test makes of them.
 import { createServer } from 'node:http';
 import { cleanup } from './cleanup.mjs';
 import { HOST } from './server.mjs';
 import { Inbox } from './wait.mjs';
 
-async function listen(t, answer) {
+/** Serves HTTP until `t` is over: `answer` gets the request, its body and the response. Gives the URL. */
+export async function listen(t, answer) {
   const http = createServer((request, response) => {
     const parts = [];
     request.on('data', (part) => parts.push(part));

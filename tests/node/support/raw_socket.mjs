@@ -45,9 +45,10 @@ export class RawSocket {
     socket.on('error', () => {}); // a reset ends in `close` too
   }
 
-  /** Upgrades; throws if the answer is not 101. `onFrame` sees each frame before it is queued. */
-  static async connect(server, path = server.path(), { headers = {}, onFrame } = {}) {
+  /** Upgrades; throws if the answer is not 101. `onFrame` sees each frame before it is queued; `json` says whether messages are JSON. */
+  static async connect(server, path = server.path(), { headers = {}, onFrame, json = true } = {}) {
     const raw = new RawSocket(await tcp(server));
+    raw.json = json;
     raw.onFrame = onFrame;
     raw.socket.setNoDelay(true);
     const key = randomBytes(16).toString('base64');
@@ -121,7 +122,7 @@ export class RawSocket {
     this.#parts.push(Buffer.from(payload));
     if (!(first & 0x80)) return undefined;
     const text = Buffer.concat(this.#parts.splice(0)).toString();
-    const one = { opcode: TEXT, message: JSON.parse(text), text };
+    const one = { opcode: TEXT, message: this.json ? JSON.parse(text) : undefined, text };
     if (this.onFrame) return this.onFrame(one);
     return this.frames.push(one);
   }
@@ -145,6 +146,11 @@ export class RawSocket {
   async message(event, match = () => true, deadline) {
     const wanted = (one) => one.opcode === TEXT && (event === undefined || one.message.event === event) && match(one.message);
     return (await this.frames.next(wanted, event ?? 'a message', deadline)).message;
+  }
+
+  /** The text of the next message. */
+  async text(deadline) {
+    return (await this.frames.next((one) => one.opcode === TEXT, 'a message', deadline)).text;
   }
 
   /** The next control frame of this kind. */

@@ -30,7 +30,7 @@ export async function startServer(t, options = {}) {
   return server;
 }
 
-class Server {
+export class Server {
   log = '';
 
   constructor(port, { app, apps, listener = {}, listeners = [], settings = {} }) {
@@ -46,13 +46,18 @@ class Server {
   async start() {
     this.folder = await mkdtemp(join(tmpdir(), 'tidings-'));
     await this.configure();
-    this.process = spawn(BINARY, ['--config', this.configuration], { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(BINARY, this.arguments(), { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (text) => (this.log += text));
     this.exited = new Promise((resolve) => {
       this.process.on('exit', (code, signal) => resolve({ code, signal }));
       this.process.on('error', (error) => resolve({ error }));
     });
     await this.#ready();
+  }
+
+  /** What the binary is called with. */
+  arguments() {
+    return ['--config', this.configuration];
   }
 
   /** Writes the configuration, with `apps` in place of the present ones if they are given. */

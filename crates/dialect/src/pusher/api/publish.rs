@@ -266,8 +266,8 @@ const UUID_CHARS: usize = 36;
 /// P-11.3, P-11.1.
 fn origin(socket_id: Option<Text<'_>>, app: &App) -> Result<Option<SocketId>, Refusal> {
     let Some(Text(text)) = socket_id else { return Ok(None) };
-    // Connections of Pushi's clients have ids of another form.
-    if app.dialects.pushi && text.len() == UUID_CHARS {
+    // Connections of Pushi's and Pushy's clients have ids of another form.
+    if (app.dialects.pushi || app.dialects.pushy) && text.len() == UUID_CHARS {
         return Ok(crate::pushi::name::parse_socket_id(&text));
     }
     name::parse_socket_id(&text).map_err(|error| Refusal::bad(&format!("The socket_id {} cannot be used: {error}", quoted(&text))))
