@@ -62,8 +62,6 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     /// None without a socket.
     pub(crate) guard: Option<NodeGuard>,
-    /// The peer says nothing more; what it said before may not be read yet.
-    pub(crate) hung_up: bool,
 }
 
 /// What a connection is at.
@@ -447,6 +445,6 @@ mod tests {
     /// What a connection costs beside its socket in the kernel. An open session, the common stage, is inline; what is rare is in a box.
     #[test]
     fn sizes_are_known() {
-        assert_eq!((size_of::<Connection>(), size_of::<Stage>(), size_of::<Session>(), size_of::<Decoder>()), (288, 160, 80, 16));
+        assert_eq!((size_of::<Connection>(), size_of::<Stage>(), size_of::<Session>(), size_of::<Decoder>()), (272, 144, 80, 16));
     }
 }

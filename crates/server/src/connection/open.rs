@@ -25,7 +25,6 @@ pub(crate) struct Open {
     pub(super) rare: Option<Box<Rare>>,
     pub(super) session: Session,
     pub(super) app: Arc<AppHandle>,
-    pub(super) sign_in: Option<Box<SignIn>>,
     /// A client event was published though there was no room: nothing more is read until there is.
     pub(super) parked: bool,
     /// The store was asked.
@@ -64,6 +63,8 @@ impl Drop for Counted {
 /// What few sessions have.
 #[derive(Default)]
 pub(super) struct Rare {
+    /// Who it signed in as.
+    sign_in: Option<SignIn>,
     /// What SockJS puts around messages on a WebSocket.
     pub(super) framed: Option<Framed>,
     /// Where its commands go, and what is told there of who calls.
@@ -197,8 +198,8 @@ impl Connection {
                 core.stats.client_events.add(1);
             }
             Action::SignIn(sign_in) => {
-                let watched = core.node.sign_in(&open.app, open.session.socket_id(), &sign_in, open.sign_in.as_deref());
-                open.sign_in = Some(Box::new(sign_in));
+                let watched = core.node.sign_in(&open.app, open.session.socket_id(), &sign_in, open.sign_in());
+                open.rare.get_or_insert_default().sign_in = Some(sign_in);
                 open.tell(self.slot, Input::SignedIn(watched), core, actions);
             }
             Action::Authorized => {
@@ -219,12 +220,16 @@ impl Open {
         let counts = !matches!(session, Session::Pusher(_)) || !app.app.authorized_connections;
         let counted = counts.then(|| Counted::new(&app.connections));
         let _session = Counted::new(&core.node.sessions);
-        Self { decoder, rare: None, session, app, sign_in: None, parked: false, waiting: None, counted, _session }
+        Self { decoder, rare: None, session, app, parked: false, waiting: None, counted, _session }
     }
 
     /// What SockJS puts around its messages on a WebSocket.
     pub(super) fn framed(&self) -> Option<&Framed> {
         self.rare.as_ref()?.framed.as_ref()
+    }
+
+    fn sign_in(&self) -> Option<&SignIn> {
+        self.rare.as_ref()?.sign_in.as_ref()
     }
 
     /// When the session, or what is around it, has something to do.
@@ -282,7 +287,7 @@ impl Open {
         while let Some(left) = core.table.leave_last(slot) {
             self.left(&left, core);
         }
-        if let Some(sign_in) = &self.sign_in {
+        if let Some(sign_in) = self.sign_in() {
             core.node.sign_out(&self.app, self.session.socket_id(), sign_in);
         }
     }

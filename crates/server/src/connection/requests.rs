@@ -46,6 +46,8 @@ pub(crate) struct Requests {
     proxied: bool,
     /// The peer of a request that is answered later goes on afterwards.
     pub(super) keep_alive: bool,
+    /// The peer says nothing more.
+    pub(super) hung_up: bool,
     /// What the response under way takes frames for.
     pub(super) receiving: Option<Receiving>,
 }
@@ -110,7 +112,7 @@ pub(crate) struct Handshake<'a> {
 
 impl Requests {
     pub(crate) fn new(read: Vec<u8>, proxied: bool, deadline: Time) -> Self {
-        Self { read, phase: Phase::Head, deadline, proxied, keep_alive: true, receiving: None }
+        Self { read, phase: Phase::Head, deadline, proxied, keep_alive: true, hung_up: false, receiving: None }
     }
 
     /// Enters a phase, which must end within `patience`; staying in it gains no time.

@@ -191,6 +191,18 @@ impl Connection {
         })
     }
 
+    /// Notes whether the peer says nothing more; what it said before may not be read yet.
+    pub(crate) fn note_hang_up(&mut self, hung_up: bool) {
+        if let Stage::Http(requests) = &mut self.stage {
+            requests.hung_up |= hung_up;
+        }
+    }
+
+    /// Whether it takes frames that the peer does not wait for any more.
+    pub(crate) fn receives_in_vain(&self) -> bool {
+        matches!(&self.stage, Stage::Http(requests) if requests.hung_up && requests.receiving.is_some())
+    }
+
     /// Begins a response that a session will fill.
     pub(crate) fn begin_receiving(&mut self, head: Bytes, receiving: Receiving, core: &mut Core) {
         if let Stage::Http(requests) = &mut self.stage {

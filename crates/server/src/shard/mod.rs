@@ -204,7 +204,7 @@ impl Shard {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             let hung_up = event.is_read_closed() || event.is_error();
             if let Some(connection) = self.connections.get_mut(slot as usize) {
-                connection.hung_up |= hung_up;
+                connection.note_hang_up(hung_up);
             }
             self.read(slot, hung_up);
         }
@@ -257,8 +257,7 @@ impl Shard {
         let stage = Stage::Http(Box::new(Requests::new(Vec::new(), proxied, deadline)));
         let (slot, generation) = (slot as u32, self.generations);
         let now = self.core.now;
-        let guard = Some(guard);
-        entry.insert(Connection { socket, slot, generation, alarm: 0, stalled: now, stage, listener, peer, guard, hung_up: false });
+        entry.insert(Connection { socket, slot, generation, alarm: 0, stalled: now, stage, listener, peer, guard: Some(guard) });
         self.core.outgoing.open(slot as usize);
         self.core.table.reserve(slot as usize);
         self.arm(slot);
@@ -325,7 +324,7 @@ impl Shard {
     fn read(&mut self, slot: u32, to_end: bool) {
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-            if connection.hung_up && connection.receiving().is_some() {
+            if connection.receives_in_vain() {
                 // It has nothing more to ask, and takes nothing more either.
                 return self.drop_connection(slot);
             }

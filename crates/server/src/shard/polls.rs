@@ -71,7 +71,6 @@ impl Shard {
             listener,
             peer,
             guard: None,
-            hung_up: false,
         });
         self.core.outgoing.open(new);
         self.core.table.reserve(new);
