@@ -1,5 +1,6 @@
 //! Everything of Tidings that touches the world: sockets, clock, files, and the binary `tidings`.
 
+pub mod command;
 pub mod config;
 pub mod run;
 pub mod transport;

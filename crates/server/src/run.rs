@@ -1,6 +1,7 @@
 //! Wiring: makes the node of a configuration, runs it, reloads it, and stops it in peace.
 
 use crate::clock::Clock;
+use crate::command::Commands;
 use crate::config::{self, Config, difference};
 use crate::deliver::Deliver;
 use crate::http::mount::Mounts;
@@ -96,7 +97,7 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let handle = runtime.handle().clone();
     // Whoever sees it listen may ask it to stop.
     let signals = handle.block_on(async { Signals::listen() })?;
-    let mut server = Server::start_on(runtime, config)?;
+    let mut server = Server::start_on(runtime, config, &Commands::default())?;
     for (address, listener) in server.addresses().iter().zip(&server.listeners) {
         let dialects = listener.config.dialects.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         tracing::info!(%address, dialects, version = crate::cli::VERSION, "listening");
@@ -147,14 +148,22 @@ impl Server {
     /// # Errors
     /// What cannot be had: an address, a certificate, a thread.
     pub fn start(config: Config) -> anyhow::Result<Self> {
-        Self::start_on(start_runtime()?, config)
+        Self::start_with(config, &Commands::default())
     }
 
-    fn start_on(runtime: Runtime, config: Config) -> anyhow::Result<Self> {
+    /// The same, with commands of the program's own for Pushy's clients (Y-9.7).
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(config: Config, commands: &Commands) -> anyhow::Result<Self> {
+        Self::start_on(start_runtime()?, config, commands)
+    }
+
+    fn start_on(runtime: Runtime, config: Config, commands: &Commands) -> anyhow::Result<Self> {
         // It fails if somebody installed one already, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
-        let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section))).collect();
+        let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, commands))).collect();
         let (sockets, addresses) = bind_all(&config, &Mounts::new(&pushy))?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
         let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;

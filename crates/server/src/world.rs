@@ -1,6 +1,7 @@
 //! A node that runs nothing: no thread, no socket, no timer. For tests and benchmarks of what stands around it.
 
 use crate::clock::Clock;
+use crate::command::Commands;
 use crate::config::{self, Document, Surroundings};
 use crate::http::mount::Mounts;
 use crate::listener::Listener;
@@ -45,7 +46,7 @@ impl World {
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
         });
         let handles = seeds.iter().map(Seed::handle).collect();
-        let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section))).collect();
+        let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, &Commands::default()))).collect();
         let mounts = Mounts::new(&pushy);
         let node = Arc::new(Node::new(
             hub,

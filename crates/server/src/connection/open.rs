@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidings_dialect::action::{Action, Actions, Close, Command, End, Input, Join, SignIn, Subscription, Subscriptions};
 use tidings_dialect::pushy::codec::Transport;
+use tidings_dialect::pushy::name::member_id;
 use tidings_hub::{ChannelName, Channels, MemberList, Publish, Refused, SocketId, Time};
 
 /// Messages that may wait for the answer to one before them.
@@ -173,7 +174,7 @@ impl Connection {
             }
             Action::Command(command) => {
                 open.waiting = Some(Box::default());
-                if let Some(calls) = open.rare.as_ref().and_then(|rare| rare.calls.as_ref()) {
+                if let Some(calls) = open.calls() {
                     let channels = core.table.list(self.slot).into_iter().map(|(channel, _)| channel.name.clone()).collect();
                     core.node.command(&calls.service, calls.call(&open.app, open.session.socket_id(), channels, command));
                 }
@@ -228,6 +229,10 @@ impl Open {
         self.rare.as_ref()?.framed.as_ref()
     }
 
+    fn calls(&self) -> Option<&Calls> {
+        self.rare.as_ref()?.calls.as_ref()
+    }
+
     fn sign_in(&self) -> Option<&SignIn> {
         self.rare.as_ref()?.sign_in.as_ref()
     }
@@ -252,6 +257,11 @@ impl Open {
         let (channel, joined) = core.node.subscribe(&self.app, self.session.socket_id(), join, core.now)?;
         core.table.join(slot, &channel, joined.serial, join.member.clone(), join.notices);
         core.stats.subscriptions.set(core.table.len() as u64);
+        if let Some(calls) = self.calls() {
+            let socket = self.session.socket_id();
+            let member_id = || member_id(&self.app.app, socket, &join.channel);
+            calls.service.rooms.joined(&join.channel, socket, member_id, join.member.as_ref(), crate::clock::unix_time());
+        }
         Ok(joined)
     }
 
@@ -274,18 +284,21 @@ impl Open {
 
     fn leave(&mut self, slot: u32, channel: &str, core: &mut Core) {
         if let Some(left) = core.table.leave(slot, channel) {
-            self.left(&left, core);
+            self.left(&left, "unsubscribed by the client", core);
         }
     }
 
-    fn left(&self, left: &Left, core: &Core) {
+    fn left(&self, left: &Left, why: &'static str, core: &Core) {
+        if let Some(calls) = self.calls() {
+            calls.service.rooms.left(&left.channel.name, self.session.socket_id(), why);
+        }
         core.stats.subscriptions.set(core.table.len() as u64);
         core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, left.member.as_ref(), core.now);
     }
 
     pub(super) fn end(self, slot: u32, core: &mut Core) {
         while let Some(left) = core.table.leave_last(slot) {
-            self.left(&left, core);
+            self.left(&left, "Connection closed", core);
         }
         if let Some(sign_in) = self.sign_in() {
             core.node.sign_out(&self.app, self.session.socket_id(), sign_in);

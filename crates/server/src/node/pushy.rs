@@ -2,11 +2,13 @@
 
 use super::{AppHandle, Node};
 use crate::clock::unix_time;
+use crate::command::{Command as Program, CommandContext, Commands, Rooms};
 use crate::config;
 use crate::deliver::CommandPoster;
 use crate::shard::Command;
 use bytes::Bytes;
 use hashbrown::HashMap;
+use serde_json::value::RawValue;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidings_dialect::action::{CommandFailed, Reply};
@@ -24,6 +26,8 @@ pub(crate) struct PushyService {
     pub(crate) session: Arc<Settings>,
     calls: Semaphore,
     poster: CommandPoster,
+    /// What the program that embeds the server answers by itself.
+    pub(crate) rooms: Arc<Rooms>,
     /// Signatures of accepted triggers, with the end of the time in which they could be used again.
     accepted: Mutex<HashMap<Signature, UnixTime>>,
 }
@@ -40,18 +44,24 @@ pub(crate) struct Call {
 }
 
 impl PushyService {
-    pub(crate) fn new(config: &config::Pushy) -> Self {
+    pub(crate) fn new(config: &config::Pushy, commands: &Commands) -> Self {
+        let mut session = config.session.clone();
+        session.commands.named.extend(commands.names().cloned());
         Self {
             config: config.clone(),
-            session: Arc::new(config.session.clone()),
+            session: Arc::new(session),
             calls: Semaphore::new(config.session.command_calls as usize),
             poster: CommandPoster::new(),
+            rooms: Arc::new(Rooms::new(commands.clone())),
             accepted: Mutex::default(),
         }
     }
 
     /// Runs a command at its endpoint (Y-9.3 to Y-9.6). What went wrong is logged, and not told to the caller.
-    async fn run(&self, call: &Call) -> Result<Reply, CommandFailed> {
+    async fn run(&self, node: &Arc<Node>, call: &Arc<Call>) -> Result<Reply, CommandFailed> {
+        if let Some(command) = self.rooms.commands().find(&call.command.name) {
+            return self.run_here(node, command, call).await;
+        }
         let find = |name: &str| self.config.commands.iter().find(|command| command.name == name);
         let Some(target) = find(&call.command.name).or_else(|| find("*")) else { return Err(CommandFailed::default()) };
         let answered = tokio::time::timeout(target.timeout, self.post(&target.url, call)).await;
@@ -65,6 +75,25 @@ impl PushyService {
         };
         tracing::warn!(command = call.command.name, app = %call.app.app.id, error = why, "a command failed");
         Err(CommandFailed::default())
+    }
+
+    /// Runs a command of the program itself, as a task of its own: a panic ends no more than that.
+    async fn run_here(&self, node: &Arc<Node>, command: Arc<dyn Program>, call: &Arc<Call>) -> Result<Reply, CommandFailed> {
+        let (node, rooms, own) = (Arc::clone(node), Arc::clone(&self.rooms), Arc::clone(call));
+        let run = async move {
+            let reply = Mutex::default();
+            let text = std::str::from_utf8(&own.command.data).unwrap_or("null").to_owned();
+            let data = RawValue::from_string(text).unwrap_or_default();
+            let context = CommandContext { node: &node, rooms: &rooms, call: &own, reply: &reply };
+            command.call(context, &data).await.map(|()| reply.into_inner().unwrap_or_else(PoisonError::into_inner))
+        };
+        match tokio::spawn(run).await {
+            Ok(done) => done.map_err(|failed| CommandFailed { code: failed.code.into(), message: failed.message.into() }),
+            Err(_) => {
+                tracing::error!(command = call.command.name, app = %call.app.app.id, "a command panicked");
+                Err(CommandFailed::default())
+            }
+        }
     }
 
     async fn post(&self, url: &str, call: &Call) -> Result<(u16, Bytes), String> {
@@ -114,9 +143,9 @@ impl PushyService {
 impl Node {
     /// Runs a command, and tells the session of its answer.
     pub(crate) fn command(self: &Arc<Self>, service: &Arc<PushyService>, call: Call) {
-        let (node, service) = (Arc::clone(self), Arc::clone(service));
+        let (node, service, call) = (Arc::clone(self), Arc::clone(service), Arc::new(call));
         self.runtime.spawn(async move {
-            let answer = service.run(&call).await;
+            let answer = service.run(&node, &call).await;
             let socket = call.socket;
             node.shards[socket.shard()].command(Command::Commanded { socket, answer });
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms of the server, each with the rooms it may know.
-const ROOMS: [(&str, &[&str]); 23] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("main", &[]),
     ("run", EVERY_ROOM),
     ("cli", EVERY_ROOM),
@@ -21,8 +21,9 @@ const ROOMS: [(&str, &[&str]); 23] = [
     ("shard", &["connection", "http", "listener", "node", "store", "transport", "wire"]),
     ("connection", &["api", "chance", "clock", "config", "http", "listener", "node", "shard", "store", "transport", "wire"]),
     ("wire", &["transport"]),
-    ("node", &["address", "api", "chance", "clock", "config", "deliver", "http", "shard", "store"]),
+    ("node", &["address", "api", "chance", "clock", "command", "config", "deliver", "http", "shard", "store"]),
     ("deliver", &["config"]),
+    ("command", &["node"]),
     ("store", &["clock"]),
     ("address", &[]),
     ("transport", &[]),

@@ -17,6 +17,8 @@ mod durability;
 #[cfg(test)]
 mod edges;
 #[cfg(test)]
+mod embedded;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod log;
