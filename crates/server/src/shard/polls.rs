@@ -99,6 +99,12 @@ impl Shard {
         heard
     }
 
+    /// How many sessions can be found here.
+    #[cfg(test)]
+    pub(crate) fn sessions_over_http(&self) -> usize {
+        self.sessions.iter().map(HashMap::len).sum()
+    }
+
     /// Passes on what a session was queued.
     pub(super) fn pass_on(&mut self, slot: u32) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };

@@ -2,11 +2,14 @@
 
 #[path = "../../tests/it/client.rs"]
 pub mod client;
+#[path = "../../tests/it/poller.rs"]
+pub mod poller;
 #[path = "../../tests/it/scene.rs"]
 pub mod scene;
 
 mod admission;
 mod commits;
+mod fallback;
 mod faults;
 mod logins;
 mod time;

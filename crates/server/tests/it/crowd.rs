@@ -93,7 +93,8 @@ impl Crowd {
     }
 }
 
-fn connect(source: SocketAddr, address: SocketAddr) -> TcpStream {
+/// A connection that is on its way, from that address.
+pub fn connect(source: SocketAddr, address: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a descriptor is left");
     socket.set_nonblocking(true).unwrap();
     socket.set_tcp_nodelay(true).unwrap();

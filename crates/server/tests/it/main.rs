@@ -1,7 +1,7 @@
 //! Real servers in this process, driven over real sockets, and the rules of the house.
 
 #[cfg(test)]
-mod churn;
+pub mod churn;
 #[cfg(test)]
 pub mod client;
 #[cfg(test)]
@@ -24,6 +24,10 @@ mod house;
 mod log;
 #[cfg(test)]
 mod outage;
+#[cfg(test)]
+pub mod poller;
+#[cfg(test)]
+mod polls;
 #[cfg(test)]
 pub mod process;
 #[cfg(test)]

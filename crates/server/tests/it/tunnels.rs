@@ -1,6 +1,7 @@
 //! Pusher's fallback where the service beside the shards has the connection: over TLS, over HTTP/2, and behind other requests.
 
 use crate::client::{Client, Frame, dial, dial_from, handshake, publish, signed, subscription};
+use crate::poller::{messages, request, said};
 use crate::scene::Scene;
 use crate::tls::{scene, secure, trust};
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
 use std::net::Shutdown;
 use tidings_server::run::Gauges;
 
@@ -17,53 +17,6 @@ use tidings_server::run::Gauges;
 const FORCED: &str = "[[apps]]\nid = \"1\"\nkey = \"key\"\nsecret = \"secret-of-the-app\"\nclient_events = true\nforce_tls = true\n\
                       [limits]\nshards = 2\n";
 const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// A request of the fallback, by transport and session.
-fn request(session: &str, transport: &str, body: &str) -> String {
-    format!(
-        "POST /pusher/app/key/1/{session}/{transport}?protocol=7 HTTP/1.1\r\nHost: x\r\nOrigin: http://a.example\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// What a frame of messages holds.
-fn messages(frame: &str) -> Vec<Value> {
-    let texts =
-        frame.strip_prefix('a').and_then(|rest| rest.strip_suffix('\n')).unwrap_or_else(|| panic!("messages were to come, not {frame}"));
-    let texts: Vec<String> = serde_json::from_str(texts).unwrap();
-    texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
-}
-
-/// A message as a client sends it.
-fn said(message: &str) -> String {
-    serde_json::json!([message]).to_string()
-}
-
-impl Client {
-    /// Opens a session by polls, and subscribes it.
-    fn poll_in(&mut self, session: &str, channel: &str) {
-        let response = self.ask(request(session, "xhr", ""));
-        assert_eq!((response.status, response.body.as_str()), (200, "o\n"), "{response:?}");
-        assert_eq!(response.header("access-control-allow-origin"), Some("http://a.example"));
-        assert_eq!(self.poll(session)[0]["event"], "pusher:connection_established");
-        let response = self.ask(request(session, "xhr_send", &said(&subscription("", channel, None))));
-        assert_eq!((response.status, response.body.as_str()), (204, ""));
-        assert_eq!(self.poll(session)[0]["event"], "pusher_internal:subscription_succeeded");
-    }
-
-    /// The messages of one poll.
-    fn poll(&mut self, session: &str) -> Vec<Value> {
-        let response = self.ask(request(session, "xhr", ""));
-        assert_eq!(response.status, 200);
-        messages(&response.body)
-    }
-
-    /// The messages of the next frame of a stream.
-    fn streamed(&mut self) -> Vec<Value> {
-        messages(&self.chunk().expect("the stream goes on"))
-    }
-}
 
 /// P-19.3, P-19.5, P-2.3 row 8: polls and streams over TLS, on an app that wants TLS, among requests for other things.
 #[test]
