@@ -198,9 +198,9 @@ impl Connection {
         }
     }
 
-    /// Whether it takes frames that the peer does not wait for any more.
+    /// Whether it waits for frames that the peer does not wait for any more.
     pub(crate) fn receives_in_vain(&self) -> bool {
-        matches!(&self.stage, Stage::Http(requests) if requests.hung_up && requests.receiving.is_some())
+        matches!(&self.stage, Stage::Http(requests) if requests.hung_up && requests.phase == Phase::Receiving)
     }
 
     /// Begins a response that a session will fill.
