@@ -3,7 +3,7 @@
 use super::open::Open;
 use super::{Connection, Core, Stage, Verdict};
 use crate::transport::websocket::{Inflater, Message, frame};
-use tidings_dialect::action::{Close, Input};
+use tidings_dialect::action::Input;
 
 impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
@@ -25,7 +25,9 @@ impl Connection {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(fault) => {
-                    self.close(&Close { code: fault.code(), reason: fault.to_string().into() }, core);
+                    // It is the WebSocket's fault: no dialect and no frame of SockJS tells of it.
+                    core.outgoing.push(self.slot, frame::close(Some(fault.code()), &fault.to_string()), usize::MAX);
+                    self.end_session(false, core);
                     // Nothing behind the fault can be understood, not even the peer's own close frame.
                     self.show_end(core);
                     break;

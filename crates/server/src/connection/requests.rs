@@ -501,7 +501,7 @@ impl Connection {
             Speaks::Trial(service) => {
                 let apps = core.node.apps();
                 let app = apps.iter().next().ok_or_else(|| LastWord::pusher(Reason::UnknownKey.close()))?;
-                Ok(Open::new(decoder(), Session::Trial(trial::Session::new(*service, socket_id)), Arc::clone(app), core))
+                Ok(Open::new(decoder(), Session::Trial(trial::Session::new(*service, socket_id, transport)), Arc::clone(app), core))
             }
         }
     }
