@@ -1,5 +1,6 @@
 //! What a peer says over a WebSocket.
 
+use super::framed::Framed;
 use super::open::Open;
 use super::{Connection, Core, Stage, Verdict};
 use crate::transport::websocket::{Inflater, Message, frame};
@@ -8,6 +9,9 @@ use tidings_dialect::action::Input;
 impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
+        if open.framed().is_some_and(Framed::is_draft) {
+            return self.receive_draft(input, core);
+        }
         let is_framed = open.framed().is_some();
         let own = || open.session.message_bytes_max(&open.app.app);
         let max = open.framed().map_or_else(own, |framed| framed.message_bytes_max());
