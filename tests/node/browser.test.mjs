@@ -1,57 +1,19 @@
 // A real Chromium: the try-it page, and pusher-js on a page of somebody else.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { accessSync } from 'node:fs';
 import { after, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import { launch, open as openPage } from './support/chromium.mjs';
 import { cleanup } from './support/cleanup.mjs';
 import { authEndpoint } from './support/http_peer.mjs';
 import { HOST, newApp, startServer } from './support/server.mjs';
 import { Inbox } from './support/wait.mjs';
 
-const FLAGS = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
-
-/** The browser named by CHROMIUM, else the first `chromium` of the PATH. */
-function executable() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  for (const folder of process.env.PATH.split(':')) {
-    try {
-      accessSync(join(folder, 'chromium'));
-      return join(folder, 'chromium');
-    } catch {
-      // the next folder
-    }
-  }
-  throw new Error('no chromium in the PATH; install the package or set CHROMIUM');
-}
-
-const profile = await mkdtemp(join(tmpdir(), 'tidings-chromium-'));
-const browser = await chromium.launchPersistentContext(profile, { executablePath: executable(), headless: true, args: FLAGS });
-after(async () => {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true });
-});
+const browser = await launch({ after });
 const server = await startServer({ after }, { app: newApp({ client_events: true }), listener: { dialects: ['pusher', 'console'] } });
 const api = server.api();
 
-/** Opens a page and fails the test on any error the browser logs. */
-async function open(t, url, { errors = [] } = {}) {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(20_000);
-  page.on('pageerror', (error) => errors.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-  cleanup(t, async () => {
-    await page.close();
-    assert.deepEqual(errors, []);
-  });
-  await page.goto(url);
-  return page;
-}
+const open = (t, url, options) => openPage(t, browser, url, options);
 
 test('the try-it page connects, subscribes, publishes and shows what arrives', async (t) => {
   const page = await open(t, `${server.url}/`);

@@ -1,6 +1,6 @@
 //! The encoded forms of an event: each made once per process, shared by all connections that take it.
 
-use crate::transport::sockjs;
+use crate::transport::sockjs::{self, hixie};
 use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
@@ -27,11 +27,13 @@ pub(crate) enum Format {
     PushyFramed,
     /// The Pushy dialect as strings of JSON, which SockJS puts into its frames.
     PushyQuoted,
+    /// The Pushy dialect in frames of SockJS, as the WebSocket draft of 2010 has them. Few take that: it is made for each of them.
+    PushyDraft,
 }
 
 /// How many formats there are.
-pub(crate) const FORMATS: usize = 8;
-const _: () = assert!(FORMATS == ENCODINGS);
+pub(crate) const FORMATS: usize = 9;
+const _: () = assert!(FORMATS == ENCODINGS + 1);
 
 impl Format {
     /// Whether its dialect shows a publish on several channels once (I-2.14).
@@ -68,7 +70,7 @@ impl Encoder {
             Format::Text => return self.text(event),
             Format::Pushi => return self.pushi(event),
             Format::Quoted => return self.quoted(event),
-            Format::Pushy | Format::PushyFramed | Format::PushyQuoted => {
+            Format::Pushy | Format::PushyFramed | Format::PushyQuoted | Format::PushyDraft => {
                 return self.spelled(event, event.channel.as_str(), format).unwrap_or_default();
             }
             Format::Deflate15 => Window::Large,
@@ -95,6 +97,7 @@ impl Encoder {
             Format::Pushy => Some(frame::text(&self.text)),
             Format::PushyFramed => Some(frame::text(sockjs::Frame::Messages(&[quoted(&self.text)]).encode())),
             Format::PushyQuoted => Some(quoted(&self.text)),
+            Format::PushyDraft => Some(hixie::text(&sockjs::Frame::Messages(&[quoted(&self.text)]).encode()).into()),
             _ => None,
         }
     }

@@ -1,13 +1,17 @@
 //! What a peer says over a WebSocket.
 
+use super::framed::Framed;
 use super::open::Open;
 use super::{Connection, Core, Stage, Verdict};
 use crate::transport::websocket::{Inflater, Message, frame};
-use tidings_dialect::action::{Close, Input};
+use tidings_dialect::action::Input;
 
 impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
+        if open.framed().is_some_and(Framed::is_draft) {
+            return self.receive_draft(input, core);
+        }
         let is_framed = open.framed().is_some();
         let own = || open.session.message_bytes_max(&open.app.app);
         let max = open.framed().map_or_else(own, |framed| framed.message_bytes_max());
@@ -25,7 +29,9 @@ impl Connection {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(fault) => {
-                    self.close(&Close { code: fault.code(), reason: fault.to_string().into() }, core);
+                    // It is the WebSocket's fault: no dialect and no frame of SockJS tells of it.
+                    core.outgoing.push(self.slot, frame::close(Some(fault.code()), &fault.to_string()), usize::MAX);
+                    self.end_session(false, core);
                     // Nothing behind the fault can be understood, not even the peer's own close frame.
                     self.show_end(core);
                     break;

@@ -1,5 +1,6 @@
 //! One connection: what it is told, and what becomes of it. It never waits; the shard calls it when something happened.
 
+mod draft;
 mod framed;
 mod frames;
 mod open;
@@ -393,7 +394,9 @@ impl Connection {
     pub(crate) fn is_drainable(&self) -> bool {
         match &self.stage {
             Stage::Session(_) => true,
-            Stage::Http(requests) => requests.phase == Phase::Idle || requests.phase == Phase::Head && requests.read.is_empty(),
+            Stage::Http(requests) => {
+                matches!(requests.phase, Phase::Idle | Phase::Nonce) || requests.phase == Phase::Head && requests.read.is_empty()
+            }
             Stage::Polled(polled) => polled.open.is_some(),
             Stage::Closing(_) | Stage::Gone => false,
         }

@@ -20,7 +20,7 @@ const WAITING_MAX: usize = 1000;
 
 /// An open session.
 pub(crate) struct Open {
-    /// What reads the peer's frames; over HTTP there are none.
+    /// What reads the peer's frames; over HTTP there are none, nor by the draft of 2010.
     pub(super) decoder: Decoder,
     /// What few sessions have.
     pub(super) rare: Option<Box<Rare>>,
@@ -156,8 +156,8 @@ impl Connection {
                 let message = self.stage.message(&text);
                 self.push(message, core);
             }
-            // A session over HTTP has heartbeats of its own.
-            Action::Ping(_) if is_polled => {}
+            // Where there are no pings there are heartbeats.
+            Action::Ping(_) if is_polled || open.framed().is_some_and(Framed::is_draft) => {}
             Action::Ping(payload) => self.push(frame::ping(payload), core),
             Action::Subscribe(join) => {
                 // The confirmation is queued in the call that joins, so no event can overtake it.

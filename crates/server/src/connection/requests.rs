@@ -76,6 +76,8 @@ pub(super) enum Phase {
     Receiving,
     /// The store's word on what a complete request publishes.
     Commit,
+    /// The rest of a handshake by the draft of 2010, whose answer has begun.
+    Nonce,
     /// The moment to refuse a handshake: the server drains.
     Refusal,
     /// What was answered to be written, before the next request is looked at.
@@ -172,7 +174,8 @@ impl Connection {
                 return Verdict::Keep;
             }
             // A peer that does not take its answers is not read either: they would pile up.
-            if answered >= limits.pipelined_requests || core.outgoing.is_blocked(self.slot) {
+            let is_begun = requests.phase == Phase::Nonce;
+            if !is_begun && (answered >= limits.pipelined_requests || core.outgoing.is_blocked(self.slot)) {
                 requests.enter(Phase::Writing, limits.idle_timeout, core.now);
                 return requests.keep(bytes);
             }
@@ -211,6 +214,12 @@ impl Connection {
                         requests.enter(Phase::Room, limits.publish_wait, core.now);
                         requests.keep(bytes);
                         return Verdict::Park;
+                    }
+                    if let Some(draft) = &mounted.draft {
+                        return match self.upgrade_by_draft(&mounted, draft.as_ref(), bytes, core) {
+                            Some(len) => self.receive(&mut bytes[len..], core, inflater),
+                            None => Verdict::Keep,
+                        };
                     }
                     requests.enter(Phase::Idle, limits.idle_timeout, core.now);
                     match self.answer_mounted(&mounted, &bytes[len..], core) {
@@ -346,7 +355,7 @@ impl Connection {
         match requests.phase {
             // Between requests nothing is owed, not even an explanation; and who takes no answers takes none about that.
             // The store says nothing any more: neither can we.
-            Phase::Idle | Phase::Commit | Phase::Writing | Phase::Turn | Phase::Receiving => Verdict::Drop,
+            Phase::Idle | Phase::Commit | Phase::Nonce | Phase::Writing | Phase::Turn | Phase::Receiving => Verdict::Drop,
             Phase::Head if requests.read.is_empty() => Verdict::Drop,
             Phase::Head | Phase::Body => {
                 if requests.phase == Phase::Body {
@@ -460,10 +469,15 @@ impl Connection {
         let transport = if kind == WebSocketKind::Raw { Transport::RawWebSocket } else { Transport::WebSocket };
         let mut open = match self.open_mounted(handshake, mount, transport, core) {
             Ok(opened) => opened,
-            Err(last) => return self.refuse(response, &last, core),
+            Err(last) => return self.framed_refuse(mount.service.settings(), kind, response, &last, core),
         };
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
-        core.outgoing.set_format(self.slot, if kind == WebSocketKind::Raw { Format::Pushy } else { Format::PushyFramed });
+        let format = match kind {
+            WebSocketKind::Raw => Format::Pushy,
+            WebSocketKind::Framed => Format::PushyFramed,
+            WebSocketKind::Hixie => Format::PushyDraft,
+        };
+        core.outgoing.set_format(self.slot, format);
         open.rare.get_or_insert_default().framed = Some(Framed::begin(mount.service.settings(), kind, core.now));
         self.stage = Stage::Session(open);
         core.stats.handshakes.add(1);
@@ -501,7 +515,7 @@ impl Connection {
             Speaks::Trial(service) => {
                 let apps = core.node.apps();
                 let app = apps.iter().next().ok_or_else(|| LastWord::pusher(Reason::UnknownKey.close()))?;
-                Ok(Open::new(decoder(), Session::Trial(trial::Session::new(*service, socket_id)), Arc::clone(app), core))
+                Ok(Open::new(decoder(), Session::Trial(trial::Session::new(*service, socket_id, transport)), Arc::clone(app), core))
             }
         }
     }

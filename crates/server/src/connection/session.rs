@@ -71,7 +71,7 @@ impl Session {
             Self::Pusher(_) => LastWord::pusher(pusher::close::Reason::from(end).close()),
             Self::Pushi(_) => LastWord::pushi(end.into()),
             Self::Pushy(session) => LastWord::pushy(end, session.transport()),
-            Self::Trial(_) => LastWord { frame: None, close: Close { code: 3002, reason: "Server shutting down".into() } },
+            Self::Trial(session) => LastWord { frame: None, close: session.close(end) },
         }
     }
 }

@@ -106,7 +106,7 @@ impl Connection {
 
     /// Answers a handshake of WebSocket. What was read behind it is the session's.
     fn open_websocket(&mut self, mounted: &Mounted<'_>, route: Route<'_>, core: &mut Core) -> Verdict {
-        let Mounted { head, mount, found, upgrade, .. } = mounted;
+        let Mounted { head, mount, upgrade, .. } = mounted;
         let upgrade = match upgrade {
             Ok(upgrade) => Upgrade { deflate: None, ..*upgrade },
             Err(refusal) => return self.answer_last(mount.service.bad_upgrade(route, *refusal), core),
@@ -115,16 +115,22 @@ impl Connection {
             return self.answer_last(answer, core);
         }
         let kind = if route == Route::RawWebSocket { WebSocketKind::Raw } else { WebSocketKind::Framed };
+        self.upgrade_mounted(mounted, kind, &upgrade.response(), core);
+        Verdict::Keep
+    }
+
+    /// Opens the session of a handshake that is complete. `response` is the rest of the answer.
+    pub(super) fn upgrade_mounted(&mut self, mounted: &Mounted<'_>, kind: WebSocketKind, response: &[u8], core: &mut Core) {
+        let Mounted { head, mount, found, .. } = mounted;
         let path = format!("/app/{}", found.key);
         let headers: Vec<_> = mounted.headers.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();
         let handshake =
             Handshake { path: &path, query: head.query, origin: head.origin, forwarded_proto: head.forwarded_proto, headers: &headers };
-        self.open_framed(&handshake, mount, kind, &upgrade.response(), core);
-        Verdict::Keep
+        self.open_framed(&handshake, mount, kind, response, core);
     }
 
     /// Answers, then takes no more requests.
-    fn answer_last(&mut self, answer: sockjs::Answer, core: &mut Core) -> Verdict {
+    pub(super) fn answer_last(&mut self, answer: sockjs::Answer, core: &mut Core) -> Verdict {
         self.reject(&Answer::from(answer), core)
     }
 
@@ -198,9 +204,9 @@ impl Connection {
         }
     }
 
-    /// Whether it takes frames that the peer does not wait for any more.
+    /// Whether it waits for frames that the peer does not wait for any more.
     pub(crate) fn receives_in_vain(&self) -> bool {
-        matches!(&self.stage, Stage::Http(requests) if requests.hung_up && requests.receiving.is_some())
+        matches!(&self.stage, Stage::Http(requests) if requests.hung_up && requests.phase == Phase::Receiving)
     }
 
     /// Begins a response that a session will fill.

@@ -11,7 +11,7 @@ mod tunnel;
 use crate::config::Dialect;
 use crate::listener::Listener;
 use crate::node::Node;
-use crate::transport::sockjs::{Asked, Missing, Route};
+use crate::transport::sockjs::{Asked, Missing, Route, hixie};
 use crate::transport::websocket::handshake::{self, Upgrade};
 use httparse::{Header, Request, Status};
 use mount::{Found, Mount};
@@ -81,6 +81,8 @@ pub(crate) struct Mounted<'a> {
     pub(crate) upgrade: Result<Upgrade<'a>, handshake::Refusal>,
     /// What an application may know of its headers, names in lower case.
     pub(crate) headers: Vec<(String, &'a str)>,
+    /// The same by the draft of 2010, where that is spoken.
+    pub(crate) draft: Option<Result<hixie::Handshake, hixie::Fault>>,
 }
 
 impl Mounted<'_> {
@@ -179,7 +181,9 @@ fn mounted<'a>(bytes: &'a [u8], mount: &Arc<Mount>, mut head: Head<'a>, headers:
         if_none_match: text(headers, "if-none-match"),
     };
     let upgrade = Upgrade::check(head.method, u8::from(head.is_current), headers);
-    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body, upgrade, headers: told(headers) }))
+    let speaks_draft = route == Ok(Route::WebSocket) && mount.service.settings().hixie76;
+    let draft = if speaks_draft { hixie::Handshake::of(headers) } else { None };
+    First::Mounted(Box::new(Mounted { head, mount: Arc::clone(mount), found, route, asked, body, upgrade, draft, headers: told(headers) }))
 }
 
 /// The headers that an application may know (S-3.9). Never cookies, which are no authentication here.

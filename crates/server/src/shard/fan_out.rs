@@ -153,7 +153,7 @@ impl FanOut<'_> {
         }
     }
 
-    /// Owes the event with another spelling of the channel's name (Y-5.4).
+    /// Owes the event in a form of the connection's own, such as with another spelling of the channel's name (Y-5.4).
     #[cold]
     fn owe_spelled(&mut self, slot: u32, spelling: &str) {
         let format = self.outgoing.format(slot);
@@ -173,6 +173,7 @@ impl FanOut<'_> {
         let format = self.outgoing.format(slot);
         let len = match self.lens[format as usize] {
             Some(len) => len,
+            None if format == Format::PushyDraft => return self.owe_spelled(slot, self.event.channel.as_str()),
             None => match encode(self.encoder, self.event, format) {
                 Ok(len) => *self.lens[format as usize].insert(len),
                 Err(Unencoded) => return self.overflowed.push(slot | FAULT),

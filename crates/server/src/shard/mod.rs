@@ -325,7 +325,8 @@ impl Shard {
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(slot as usize) else { return };
             if connection.receives_in_vain() {
-                // It has nothing more to ask, and takes nothing more either.
+                // It has nothing more to ask, and waits for nothing; what it was answered before may still reach it.
+                self.flush(slot);
                 return self.drop_connection(slot);
             }
             if connection.is_parked() {

@@ -118,6 +118,12 @@ pub fn first(stream: &[u8], max: usize) -> Result<Option<(Message<'_>, usize)>, 
     }
 }
 
+/// Whether `more` behind `begun`, which holds no whole frame, can complete or spoil one; if not, [`first`] needs not look.
+#[must_use]
+pub fn may_end(begun: &[u8], more: &[u8]) -> bool {
+    begun.first() != Some(&FIRST) || memchr::memchr(LAST, more).is_some()
+}
+
 fn value<'h>(headers: &[Header<'h>], name: &str) -> Option<&'h str> {
     let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(header.value).ok()
@@ -231,6 +237,11 @@ mod tests {
         let stream = b"\x00ab\xff";
         for len in 0..stream.len() {
             assert_eq!(first(&stream[..len], 5), Ok(None), "{len}");
+        }
+        for (begun, more, expected) in
+            [(&b""[..], &b"x"[..], true), (b"\xff", b"x", true), (b"\x00a", b"b\xff", true), (b"\x00a", b"b\x00", false)]
+        {
+            assert_eq!(may_end(begun, more), expected, "{begun:?} {more:?}");
         }
     }
 }
