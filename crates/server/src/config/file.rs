@@ -48,7 +48,8 @@ pub fn load_pushi(store: &str, open_apps: bool) -> Result<(Config, String), Brok
 pub fn load_pushy(file: &Path) -> Result<(Config, String), Broken> {
     let name = file.display().to_string();
     let json = text_of(file).map_err(|error| unreadable(&name, &error))?;
-    let document = super::drop_in::pushy::document(&name, &json)?;
+    let mut document = super::drop_in::pushy::document(&name, &json)?;
+    document.file = Some(file.to_owned());
     let config = load_document(&document)?;
     Ok((config, document.text))
 }
@@ -73,8 +74,10 @@ fn load_document(document: &DropIn) -> Result<Config, Broken> {
 /// # Errors
 /// [`Broken`] with all problems; `config` still holds then.
 pub fn reload(config: &Config) -> Result<Config, Broken> {
-    if let Some(document) = &config.document {
-        return load_document(document);
+    match &config.document {
+        Some(DropIn { file: Some(file), .. }) => return load_pushy(file).map(|(config, _)| config),
+        Some(document) => return load_document(document),
+        None => {}
     }
     let make_key = || config.made.clone().unwrap_or_else(made_key);
     load_from(config.file.clone(), &make_key).map(|(config, _)| config)

@@ -5,6 +5,7 @@ pub(super) mod pushy;
 
 use super::problem::{Broken, Problem, Problems};
 use std::fmt;
+use std::path::PathBuf;
 
 /// A configuration that stands in no file. `Debug` hides it: the store's URL in it may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct DropIn {
     pub text: String,
     /// Where it comes from, for problems.
     pub(super) name: String,
+    /// The file to read again; `None` if that cannot change while this process runs.
+    pub(super) file: Option<PathBuf>,
     /// Settings in it, and what they were given as.
     given_as: Vec<(String, String)>,
     /// What was understood otherwise than it was written, or not at all.

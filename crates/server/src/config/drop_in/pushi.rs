@@ -76,7 +76,7 @@ pub(in crate::config) fn document(variable: &dyn Fn(&str) -> Option<String>, sto
         }
     }
     if problems.is_empty() {
-        Ok(DropIn { text, name: "Pushi's environment".to_owned(), given_as, warnings: Vec::new() })
+        Ok(DropIn { text, name: "Pushi's environment".to_owned(), file: None, given_as, warnings: Vec::new() })
     } else {
         Err(problems.into_broken())
     }

@@ -33,6 +33,8 @@ struct Reader {
     name: String,
     problems: Problems,
     warnings: Vec<Problem>,
+    /// Settings, and the keys that they were given as.
+    given_as: Vec<(String, String)>,
 }
 
 /// An object of the file. What is left in it when it was read is not known.
@@ -54,6 +56,11 @@ impl Reader {
     fn warn(&mut self, path: &str, text: impl Into<String>) {
         let warning = self.about(path, text);
         self.warnings.push(warning);
+    }
+
+    /// Remembers that what stands at `path` of the file is this setting.
+    fn given(&mut self, setting: impl Into<String>, path: &str) {
+        self.given_as.push((setting.into(), format!("{}: {path}", self.name)));
     }
 
     fn take<T>(&mut self, object: &mut Object, key: &str, what: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
@@ -137,7 +144,7 @@ fn sized(text: &str) -> Option<u64> {
 /// # Errors
 /// [`Broken`] with all problems.
 pub(in crate::config) fn document(name: &str, json: &str) -> Result<DropIn, Broken> {
-    let mut reader = Reader { name: name.to_owned(), problems: Problems::default(), warnings: Vec::new() };
+    let mut reader = Reader { name: name.to_owned(), problems: Problems::default(), warnings: Vec::new(), given_as: Vec::new() };
     let mut root = match serde_json::from_str(json) {
         Ok(Value::Object(members)) => Object { path: String::new(), members },
         Ok(_) => return Err(refused(reader, "must be a JSON object")),
@@ -157,7 +164,7 @@ pub(in crate::config) fn document(name: &str, json: &str) -> Result<DropIn, Brok
     if !reader.problems.is_empty() {
         return Err(reader.problems.into_broken());
     }
-    Ok(DropIn { text, name: reader.name, given_as: Vec::new(), warnings: reader.warnings })
+    Ok(DropIn { text, name: reader.name, file: None, given_as: reader.given_as, warnings: reader.warnings })
 }
 
 fn refused(mut reader: Reader, why: &str) -> Broken {
@@ -170,10 +177,13 @@ fn listener(reader: &mut Reader, root: &mut Object, text: &mut String) {
     let host = reader.text(root, "host").unwrap_or_else(|| "0.0.0.0".to_owned());
     let host = if host == "localhost" { "127.0.0.1".to_owned() } else { host };
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    reader.given("listeners[0].address", "host");
     let _ = writeln!(text, "[[listeners]]\naddress = {}\ndialects = [\"pushy\"]", text_toml(&format!("{host}:{port}")));
     let (certificate, key) = (reader.text(root, "sslCert"), reader.text(root, "sslKey"));
     match (reader.flag(root, "ssl").unwrap_or(false), certificate, key) {
         (true, Some(certificate), Some(key)) => {
+            reader.given("listeners[0].tls.certificate", "sslCert");
+            reader.given("listeners[0].tls.key", "sslKey");
             let _ = writeln!(text, "tls = {{ certificate = {}, key = {} }}", text_toml(&certificate), text_toml(&key));
         }
         (true, ..) => {
@@ -190,6 +200,7 @@ fn secret(reader: &mut Reader, root: &mut Object) -> String {
     if root.members.get("secretKey").is_none_or(Value::is_null) {
         reader.problem("secretKey", "is missing; the original would sign with the text `undefined`");
     }
+    reader.given("apps[0].secret", "secretKey");
     // One that is no text has been told already.
     let Some(secret) = reader.text(root, "secretKey") else { return String::new() };
     if secret.is_empty() {
@@ -207,6 +218,7 @@ fn settings(reader: &mut Reader, root: &mut Object, text: &mut String) {
         [("channelNames", "channel_names"), ("presence", "presence"), ("authData", "auth_data"), ("triggerSecretKey", "trigger_secret_key")]
     {
         if let Some(value) = reader.text(root, key) {
+            reader.given(format!("pushy[0].{name}"), key);
             let _ = writeln!(text, "{name} = {}", text_toml(&value));
         }
     }
@@ -224,6 +236,7 @@ fn settings(reader: &mut Reader, root: &mut Object, text: &mut String) {
             value => value.as_u64().filter(|_| key != "colonInChannel").map(|number| number.to_string()),
         });
         if let Some(value) = value {
+            reader.given(format!("pushy[0].{name}"), &limits.at(key));
             let _ = writeln!(text, "{name} = {value}");
         }
     }
@@ -231,6 +244,9 @@ fn settings(reader: &mut Reader, root: &mut Object, text: &mut String) {
 }
 
 fn sockjs(reader: &mut Reader, mut object: Object, text: &mut String) {
+    for key in ["prefix", "sockjs_url", "base_url", "response_limit", "heartbeat_delay", "disconnect_delay"] {
+        reader.given(format!("pushy[0].sockjs.{key}"), &object.at(key));
+    }
     for key in ["prefix", "sockjs_url", "base_url"] {
         if let Some(value) = reader.text(&mut object, key) {
             let _ = writeln!(text, "{key} = {}", text_toml(&value));
@@ -249,10 +265,13 @@ fn sockjs(reader: &mut Reader, mut object: Object, text: &mut String) {
             let _ = writeln!(text, "{key} = {}", text_toml(&delay));
         }
     }
-    let names = |value: &Value| value.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
-    if let Some(transports) = reader.take(&mut object, "transports", "a list of names", names) {
-        let list: Vec<_> = transports.iter().map(|name| text_toml(name)).collect();
-        let _ = writeln!(text, "transports = [{}]", list.join(", "));
+    let texts = |value: &Value| value.as_array()?.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+    for (key, name, what) in [("transports", "transports", "a list of names"), ("allowedOrigins", "allowed_origins", "a list of origins")] {
+        if let Some(list) = reader.take(&mut object, key, what, texts) {
+            reader.given(format!("pushy[0].sockjs.{name}"), &object.at(key));
+            let list: Vec<_> = list.iter().map(|one| text_toml(one)).collect();
+            let _ = writeln!(text, "{name} = [{}]", list.join(", "));
+        }
     }
     reader.finish(object);
 }
@@ -260,8 +279,12 @@ fn sockjs(reader: &mut Reader, mut object: Object, text: &mut String) {
 fn commands(reader: &mut Reader, root: &mut Object, text: &mut String) {
     let Some(mut commands) = reader.object(root, "commands") else { return };
     let names: Vec<String> = commands.members.keys().cloned().collect();
-    for name in names {
+    for (index, name) in names.into_iter().enumerate() {
+        reader.given(format!("pushy[0].commands[{index}].name"), &commands.at(&name));
         let Some(mut command) = reader.object(&mut commands, &name) else { continue };
+        for key in ["url", "timeout"] {
+            reader.given(format!("pushy[0].commands[{index}].{key}"), &command.at(key));
+        }
         let _ = writeln!(text, "\n[[pushy.commands]]\nname = {}", text_toml(&name));
         match reader.text(&mut command, "url") {
             Some(url) => {
@@ -316,7 +339,7 @@ mod tests {
             r#"{"host":"::1","secretKey":"0123456789abcdef","presence":"any","channelNames":"lower","honorSocketId":false,"phpCompat":true,
                 "triggerSecretKey":"other","limits":{"channelName":50,"colonInChannel":false,"else":1},"colour":"red",
                 "commands":{"Chat":{"url":"http://127.0.0.1:9/chat","timeout":500},"*":{"url":"https://app.example/c"}},
-                "sockjs":{"heartbeat_delay":1000,"transports":["websocket"],"response_limit":4096}}"#,
+                "sockjs":{"heartbeat_delay":1000,"transports":["websocket"],"allowedOrigins":["https://a.example"],"response_limit":4096}}"#,
         )
         .unwrap();
         for part in [
@@ -328,7 +351,7 @@ mod tests {
             "channel_name_chars = 50\ncolon_in_channel = false\n",
             "[[pushy.commands]]\nname = \"*\"\nurl = \"https://app.example/c\"\n",
             "[[pushy.commands]]\nname = \"Chat\"\nurl = \"http://127.0.0.1:9/chat\"\ntimeout = \"500 ms\"\n",
-            "heartbeat_delay = \"1000 ms\"\ntransports = [\"websocket\"]\n",
+            "heartbeat_delay = \"1000 ms\"\ntransports = [\"websocket\"]\nallowed_origins = [\"https://a.example\"]\n",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -358,6 +381,29 @@ mod tests {
         ] {
             let broken = amounts_to(json).unwrap_err();
             assert!(broken.contains(expected), "{json}: {broken}");
+        }
+    }
+    /// What is wrong with the document is told by the keys of the file.
+    #[test]
+    fn problems_of_the_document_are_told_by_what_was_given() {
+        let json = r#"{"secretKey":"0123456789abcdef","channelNames":"all","limits":{"channelName":0},"sockjs":{"prefix":"x"},
+            "commands":{"subscribe":{"url":"ftp://x"}}}"#;
+        let document = document("config.json", json).unwrap();
+        let told = |path: &str| {
+            let mut problems = Problems::default();
+            problems.add(Problem { path: path.to_owned(), place: Some("config.json:33".to_owned()), text: "is wrong".to_owned() });
+            document.explained(&problems.into_broken()).problems()[0].to_string()
+        };
+        for (path, expected) in [
+            ("listeners[0].address", "config.json: host: is wrong"),
+            ("apps[0].secret", "config.json: secretKey: is wrong"),
+            ("pushy[0].channel_names", "config.json: channelNames: is wrong"),
+            ("pushy[0].channel_name_chars", "config.json: limits.channelName: is wrong"),
+            ("pushy[0].sockjs.prefix", "config.json: sockjs.prefix: is wrong"),
+            ("pushy[0].commands[0].name", "config.json: commands.subscribe: is wrong"),
+            ("pushy[0].commands[0].url", "config.json: commands.subscribe.url: is wrong"),
+        ] {
+            assert_eq!(told(path), expected);
         }
     }
 }
