@@ -261,8 +261,5 @@ test('P-17.4 P-20.4: drained with 4200 it comes back at once and subscribes ever
   await next.api().trigger('private-drain', 'back', 1);
   await channel.inbox.next((one) => one.name === 'back');
 });
-
-test('P-19.2: without a fallback every request under /pusher/ is 404 at once', async () => {
-  const answer = await fetch(`${server.url}/pusher/app/${server.app.key}/123/abcdefgh/xhr_streaming?protocol=7`, { method: 'POST' });
   assert.equal(answer.status, 404);
 });

@@ -4,7 +4,7 @@ use super::open::Open;
 use super::requests::Handshake;
 use super::visit::Hello;
 use super::{Connection, Core, Stage, Verdict};
-use crate::http::mount::Mount;
+use crate::http::mount::{Mount, Speaks};
 use crate::transport::sockjs::{self, Accepts, Ended, Framing, Inbound, ReceiverId, Transport};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(crate) struct Polled {
     closing: Option<sockjs::Close>,
     /// How the client came in, until it is let in.
     hello: Option<Hello>,
+    /// By when it must have said where it wants to go, if it is asked.
+    asked_until: Time,
     mount: Arc<Mount>,
     /// That of the first response, which the client is told.
     transport: Transport,
@@ -32,8 +34,10 @@ impl Polled {
     pub(crate) fn begin(mount: Arc<Mount>, name: String, hello: Hello, id: ReceiverId, framing: Framing, core: &mut Core) -> Self {
         let settings = Arc::clone(mount.service.settings());
         let transport = framing.transport();
+        let is_asked = matches!(mount.speaks, Speaks::PusherLobby);
+        let asked_until = if is_asked { core.now + core.node.limits.header_timeout } else { super::NEVER };
         let life = sockjs::Session::open(settings, id, framing, core.now, &mut core.polls);
-        Self { life, open: None, closing: None, hello: Some(hello), mount, transport, name }
+        Self { life, open: None, closing: None, hello: Some(hello), asked_until, mount, transport, name }
     }
 
     /// Where it is found, to be taken out.
@@ -48,7 +52,8 @@ impl Polled {
 
     pub(super) fn next_timeout(&self) -> Time {
         let open = self.open.as_ref().map_or(super::NEVER, |open| open.session.next_timeout());
-        open.min(self.life.next_timeout())
+        let asked = if self.hello.is_some() { self.asked_until } else { super::NEVER };
+        open.min(self.life.next_timeout()).min(asked)
     }
 
     pub(super) fn close(&mut self, close: &Close) {
@@ -70,8 +75,33 @@ impl Connection {
         }
     }
 
-    /// Lets the client in, or says why not: the first frame is on its way.
+    /// Lets the client in, or says why not: the first frame is on its way. Who is asked where it wants to go is let in by its answer.
     pub(crate) fn let_in(&mut self, core: &mut Core) {
+        if !self.is_asked() {
+            self.enter(core);
+        }
+    }
+
+    /// Whether the client has yet to say where it wants to go.
+    fn is_asked(&self) -> bool {
+        matches!(&self.stage, Stage::Polled(polled) if polled.hello.is_some() && polled.asked_until != super::NEVER)
+    }
+
+    /// Takes the answer: the path, with the key of the app, that a WebSocket would have asked for (P-19.9).
+    fn take_path(&mut self, message: Option<&str>, core: &mut Core) {
+        #[derive(serde::Deserialize)]
+        struct Wanted {
+            path: String,
+        }
+        let wanted = message.and_then(|text| serde_json::from_str::<Wanted>(text).ok()).unwrap_or(Wanted { path: String::new() });
+        if let Some(hello) = self.polled().and_then(|polled| polled.hello.as_mut()) {
+            let (path, query) = wanted.path.split_once('?').unwrap_or((&wanted.path, ""));
+            (hello.path, hello.query) = (path.to_owned(), query.to_owned());
+        }
+        self.enter(core);
+    }
+
+    fn enter(&mut self, core: &mut Core) {
         let Some(hello) = self.polled().and_then(|polled| polled.hello.take()) else { return };
         let handshake = Handshake {
             path: &hello.path,
@@ -101,7 +131,12 @@ impl Connection {
             }
             Accepts::Yes => {
                 for message in messages {
-                    self.step_message(if let Inbound::Text(text) = message { Some(text) } else { None }, core);
+                    let message = if let Inbound::Text(text) = message { Some(&**text) } else { None };
+                    if self.is_asked() {
+                        self.take_path(message, core);
+                    } else {
+                        self.step_message(message, core);
+                    }
                 }
             }
             Accepts::Dropped => {}
@@ -153,7 +188,12 @@ impl Connection {
     pub(super) fn tick_polled(&mut self, core: &mut Core) -> Verdict {
         let Stage::Polled(polled) = &mut self.stage else { return Verdict::Keep };
         polled.life.tick(core.now, &mut core.polls);
-        if polled.open.as_ref().is_some_and(|open| open.session.next_timeout() <= core.now) {
+        let overdue = polled.hello.is_some() && polled.asked_until <= core.now;
+        let timeout = polled.open.as_ref().is_some_and(|open| open.session.next_timeout() <= core.now);
+        if overdue {
+            self.take_path(None, core);
+        }
+        if timeout {
             self.step(Input::Tick, core);
         }
         Verdict::Keep

@@ -488,7 +488,7 @@ impl Connection {
         let socket_id = SocketId::new(core.number, self.slot as usize, crate::chance::bytes());
         let decoder = || Decoder::new(Coding::Plain);
         match &mount.speaks {
-            Speaks::Pusher => {
+            Speaks::Pusher | Speaks::PusherLobby => {
                 let (app, session) = self.open_pusher(handshake, socket_id, core)?;
                 Ok(Open::new(decoder(), session, app, core))
             }

@@ -31,6 +31,8 @@ pub(crate) struct Mount {
 pub(crate) enum Speaks {
     /// Pusher's dialect; the path names the key.
     Pusher,
+    /// Pusher's dialect, once the first message has named the path and with it the key (P-19.9).
+    PusherLobby,
     /// Pushy's dialect, for one app.
     Pushy(Arc<PushyService>),
     /// A service that tests of SockJS ask for.
@@ -48,6 +50,7 @@ pub(crate) struct Found<'p> {
 /// All mounts of a node; listeners that speak the same share one, and its sessions.
 pub(crate) struct Mounts {
     pusher: Arc<Mount>,
+    lobby: Arc<Mount>,
     /// With the names that listeners know them by.
     pushy: Vec<(Dialect, Arc<Mount>)>,
     trials: Vec<Arc<Mount>>,
@@ -68,10 +71,11 @@ impl Mounts {
             trial(3, "/cookie_needed_echo", Service::Echo, Settings { jsessionid: true, ..base() }),
             trial(4, "/close", Service::Close, base()),
         ];
-        let first = trials.len() + 1;
+        let lobby = Arc::new(Mount::lobby(trials.len() + 1));
+        let first = trials.len() + 2;
         let pushy =
             services.iter().enumerate().map(|(at, service)| (service.config.dialect(), Arc::new(Mount::pushy(first + at, service))));
-        Self { pusher: Arc::new(Mount::pusher(0)), pushy: pushy.collect(), trials }
+        Self { pusher: Arc::new(Mount::pusher(0)), lobby, pushy: pushy.collect(), trials }
     }
 
     /// Those of a listener.
@@ -82,7 +86,7 @@ impl Mounts {
         }
         mounts.extend(self.pushy.iter().filter(|(dialect, _)| listener.dialects.contains(dialect)).map(|(_, mount)| Arc::clone(mount)));
         if listener.dialects.contains(&Dialect::Pusher) {
-            mounts.push(Arc::clone(&self.pusher));
+            mounts.extend([&self.pusher, &self.lobby].map(Arc::clone));
         }
         mounts
     }
@@ -105,6 +109,13 @@ impl Mount {
             prefix: PUSHER.to_owned(),
             sessions: AtomicUsize::new(0),
         }
+    }
+
+    /// The same by SockJS as it is, which Pusher's client takes where scripts may not ask other hosts. WebSocket it has tried before.
+    fn lobby(number: usize) -> Self {
+        let settings = Settings { transports: Transports::default().without_websocket(), ..Settings::default() };
+        let service = sockjs::Service::new(settings);
+        Self { number, service, speaks: Speaks::PusherLobby, prefix: PUSHER.to_owned(), sessions: AtomicUsize::new(0) }
     }
 
     fn pushy(number: usize, service: &Arc<PushyService>) -> Self {
