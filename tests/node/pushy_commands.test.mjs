@@ -146,7 +146,7 @@ for (const transport of ALL) {
   });
 }
 
-test('Y-9.2 names ignore case, built-in commands are never replaced, others are unknown', async (t) => {
+test('Y-4.2 Y-9.2 names ignore case, built-in commands are never replaced, others are unknown', async (t) => {
   const peer = await open(t, server);
   assert.equal((await peer.ask('nAmE', { name: 'x' }, 'chat:welcome')).name, 'x');
   assert.equal((await peer.ask('names', {}, 'pushy:error')).code, '200');

@@ -66,7 +66,7 @@ async function play(t, server, transport, steps) {
 
 for (const transport of TRANSPORTS) {
   for (const { name, about, steps } of [...vectors.golden_transcripts, ...vectors.tidings_only_transcripts]) {
-    test(`Y-13.2 Y-3.1 Y-3.2 Y-3.7 over ${transport}: ${name}: ${about}`, async (t) => play(t, await startPushy(t, { sockjs: { disconnect_delay: 1 } }), transport, steps));
+    test(`Y-13.2 Y-1.1 Y-3.1 Y-3.2 Y-3.7 Y-8.5 Y-8.6 Y-8.7 over ${transport}: ${name}: ${about}`, async (t) => play(t, await startPushy(t, { sockjs: { disconnect_delay: 1 } }), transport, steps));
   }
 }
 

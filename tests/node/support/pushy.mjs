@@ -27,6 +27,7 @@ class DropIn extends Server {
   constructor(port, file) {
     super(port, { app: { id: 'pushy', key: 'pushy', secret: file.secretKey } });
     this.file = { port, host: HOST, ...file };
+    if (file.ssl) this.url = this.url.replace('http:', 'https:');
   }
 
   arguments() {
@@ -68,6 +69,15 @@ class Peer {
 
   over(code, reason) {
     this.#closed({ code, reason });
+  }
+
+  /** Takes nothing from the network until `resume`. */
+  pause() {
+    this.raw.socket.pause();
+  }
+
+  resume() {
+    this.raw.socket.resume();
   }
 
   /** How the server closed it. */
@@ -175,6 +185,7 @@ class HttpPeer extends Peer {
   /** One receiving request after the other. `receives` says of which kind. */
   async loop() {
     while (!this.#ended) {
+      await this.gate;
       const closed = await this.#receive();
       if (closed) return;
     }
@@ -236,10 +247,23 @@ class HttpPeer extends Peer {
 
 class StreamingPeer extends HttpPeer {
   receives = '/xhr_streaming';
+
+  pause() {
+    this.receiving.socket.pause();
+  }
+
+  resume() {
+    this.receiving.socket.resume();
+  }
 }
 
 class PollingPeer extends HttpPeer {
   receives = '/xhr';
+
+  /** It does not ask again. */
+  pause() {
+    this.gate = new Promise((resolve) => (this.resume = resolve));
+  }
 }
 
 const PEERS = { websocket: WebSocketPeer, 'websocket-raw': RawWebSocketPeer, 'xhr-streaming': StreamingPeer, 'xhr-polling': PollingPeer };
