@@ -133,12 +133,16 @@ impl Mount {
     /// What a path is below this mount; `None` if it belongs to somebody else.
     pub(crate) fn find<'p>(&self, path: &'p str) -> Option<Found<'p>> {
         let below = sockjs::below(&self.prefix, path)?;
-        if !matches!(self.speaks, Speaks::Pusher) {
-            return Some(Found { key: "", below });
+        let of_key = below.strip_prefix("/app/").or(below.strip_prefix("/app").filter(|rest| rest.is_empty()));
+        match &self.speaks {
+            Speaks::Pusher => {
+                let rest = of_key?;
+                let end = rest.find('/')?;
+                Some(Found { key: &rest[..end], below: &rest[end..] })
+            }
+            Speaks::PusherLobby if of_key.is_some() => None,
+            _ => Some(Found { key: "", below }),
         }
-        let rest = below.strip_prefix("/app/")?;
-        let end = rest.find('/')?;
-        Some(Found { key: &rest[..end], below: &rest[end..] })
     }
 
     /// Whether another session may be opened; if so it counts.

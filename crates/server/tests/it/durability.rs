@@ -5,6 +5,7 @@ use crate::process::{Process, Stored, config, request, schema, with_postgres};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Connections that publish at once: half of them over REST, half over WebSocket.
@@ -40,6 +41,8 @@ struct Round<'p> {
     number: usize,
     process: &'p Process,
     token: &'p str,
+    /// All are connected before the first event: the end may come with it.
+    ready: Barrier,
     acknowledged: AtomicUsize,
     /// Acknowledged events before the end.
     end: usize,
@@ -70,6 +73,7 @@ impl Round<'_> {
     fn over_rest(&self, publisher: usize) -> Witness {
         let mut peer = self.process.peer();
         let mut witness = Witness::default();
+        self.ready.wait();
         loop {
             let body = json!({ "channel": self.channels(publisher), "data": self.data(publisher, witness.acknowledged) });
             if peer.try_send(request("POST", &format!("/events?sid={}", self.token), &body.to_string())).is_err() {
@@ -89,8 +93,8 @@ impl Round<'_> {
     fn over_websocket(&self, publisher: usize) -> Witness {
         let mut witness = Witness::default();
         let channel = self.channels(publisher).remove(0);
-        // The others publish already: it may be dead before the first word.
-        let Some(mut client) = self.subscriber(&channel) else { return witness };
+        let mut client = self.subscriber(&channel);
+        self.ready.wait();
         loop {
             let data = self.data(publisher, witness.acknowledged);
             let message = json!({ "event": "counted", "channel": channel, "data": data, "echo": true, "persist": true });
@@ -112,19 +116,10 @@ impl Round<'_> {
         }
     }
 
-    fn subscriber(&self, channel: &str) -> Option<Client> {
-        let mut client = Client::new(crate::client::patient(std::net::TcpStream::connect(&self.process.address).ok()?));
-        client.try_send(crate::client::handshake(&format!("/{}", crate::process::KEY), "")).ok()?;
-        if client.response().status == 0 || client.frame() == Frame::End {
-            return None;
-        }
-        let subscribe = json!({ "event": "pusher:subscribe", "data": { "channel": channel } }).to_string();
-        client.try_send(frame(0x81, subscribe.as_bytes())).ok()?;
-        match client.frame() {
-            Frame::Text(text) => assert!(text.contains("subscription_succeeded"), "{text}"),
-            _ => return None,
-        }
-        Some(client)
+    fn subscriber(&self, channel: &str) -> Client {
+        let mut client = self.process.client();
+        client.subscribe(channel);
+        client
     }
 
     /// The channels of a publisher: one, or for the first of them two at once.
@@ -195,7 +190,16 @@ fn survives(rounds: usize, directory: &Path, store: &str) {
         process.json("GET", &format!("/sockets?sid={token}"), "");
         let kill = process.killer();
         let (end, one_more) = (1 + dice.roll(ACKNOWLEDGED_MAX) as usize, dice.roll(2) == 0);
-        let round = Round { number, process: &process, token: &token, acknowledged: AtomicUsize::new(0), end, one_more, kill: &kill };
+        let round = Round {
+            number,
+            process: &process,
+            token: &token,
+            ready: Barrier::new(PUBLISHERS),
+            acknowledged: AtomicUsize::new(0),
+            end,
+            one_more,
+            kill: &kill,
+        };
         let witnesses = round.run();
         let next = Process::start(directory, &config);
         round.verify(&witnesses, &next);

@@ -204,7 +204,7 @@ fn what_is_not_served_is_said_so() {
         ("GET /nothing", 404, None),
         ("GET /", 404, None),
         ("GET /pusher/app/key/0/abcdefgh/eventsource?protocol=7", 404, None),
-        ("GET /pusher/info", 404, None),
+        ("GET /pusher/info", 200, None),
         ("POST /pusher/other", 404, None),
         ("GET /timeline/v2/xhr/1", 404, None),
         ("GET /apps/1/events", 405, Some("POST")),
