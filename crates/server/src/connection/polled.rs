@@ -157,9 +157,9 @@ impl Connection {
         let Stage::Polled(polled) = &mut self.stage else { return };
         let (life, polls) = (&mut polled.life, &mut core.polls);
         core.outgoing.take(self.slot, |message| life.send(message, owed, core.now, polls));
-        life.flush(core.now, polls);
-        if let Some(close) = polled.closing.take() {
-            life.close(close, core.now, polls);
+        match polled.closing.take() {
+            Some(close) => life.close(close, core.now, polls),
+            None => life.flush(core.now, polls),
         }
     }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 const PUSHER: &str = "/pusher";
 /// How long a session of Pusher's client waits for the next receiving request (P-19.8).
 const PUSHER_PATIENCE: Duration = Duration::from_secs(30);
-/// What Pusher's client takes of one streaming response before it leaves it and comes again (P-19.6).
-const PUSHER_RESPONSE: usize = 256 * 1024;
+/// With so much of a streaming response Pusher's client leaves it and comes again (P-19.6). What was sent behind that would be lost.
+const PUSHER_RESPONSE: usize = 256 * 1024 + 1;
 
 /// A path below which SockJS is spoken.
 pub(crate) struct Mount {
@@ -100,6 +100,7 @@ impl Mount {
             response_limit: PUSHER_RESPONSE,
             disconnect_delay: PUSHER_PATIENCE,
             outlives_responses: true,
+            polls_take_all: true,
             ..Settings::default()
         };
         Self {

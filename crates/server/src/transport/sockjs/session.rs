@@ -72,7 +72,7 @@ pub struct Session {
 #[derive(Debug)]
 struct Receiver {
     framing: Framing,
-    /// Bytes of frames that it was sent (S-5.10).
+    /// Characters that it was sent, as its client counts them (S-5.10, P-19.6).
     sent: usize,
 }
 
@@ -86,17 +86,26 @@ enum State {
     Over,
 }
 
+impl Receiver {
+    fn new(framing: Framing, settings: &Settings) -> Self {
+        // Who goes by the length of the response counts what comes before the frames too.
+        let sent = if settings.outlives_responses { framing.prelude().len() } else { 0 };
+        Self { framing, sent }
+    }
+}
+
 impl Session {
     /// Opens a session for its first receiver, whose head and prelude are sent (S-7.1).
     #[must_use]
     pub fn open(settings: Arc<Settings>, receiver: ReceiverId, framing: Framing, now: Time, actions: &mut Actions) -> Self {
+        let receives = Receiver::new(framing, &settings);
         let mut session = Self {
             settings,
             state: State::Open,
             pending: SmallVec::new(),
             pending_bytes: 0,
             reassures: false,
-            receiver: Some(Receiver { framing, sent: 0 }),
+            receiver: Some(receives),
             last: receiver,
             deadline: now,
         };
@@ -113,7 +122,7 @@ impl Session {
             return;
         }
         self.last = receiver;
-        self.receiver = Some(Receiver { framing, sent: 0 });
+        self.receiver = Some(Receiver::new(framing, &self.settings));
         self.deadline = now + self.settings.heartbeat_delay;
         self.flush(now, actions);
         self.dismiss(now, actions);
@@ -143,7 +152,7 @@ impl Session {
 
     /// Sends what waits, in one frame (S-7.4), if there is a receiver. To be called once all messages of a turn are queued.
     pub fn flush(&mut self, now: Time, actions: &mut Actions) {
-        if self.receiver.is_none() || self.pending.is_empty() && !self.reassures {
+        if self.receiver.is_none() || self.pending.is_empty() && !self.reassures || self.says_all_at_once() {
             return;
         }
         self.reassures = false;
@@ -235,18 +244,29 @@ impl Session {
         if !matches!(self.state, State::Open) {
             return;
         }
-        self.flush(now, actions);
         self.state = State::Closing(close);
+        self.flush(now, actions);
         actions.push_back(Action::Closed(ended));
         self.dismiss(now, actions);
     }
 
-    /// Tells the receiver, if there is one, why it gets nothing more. It may have got messages; a poll then has to come again.
+    /// Whether what waits goes out with the close: a poll would end before it.
+    fn says_all_at_once(&self) -> bool {
+        let polling = self.receiver.as_ref().is_some_and(|receiver| receiver.framing.is_polling());
+        polling && self.settings.polls_take_all && matches!(self.state, State::Closing(_))
+    }
+
+    /// Tells the receiver, if there is one, why it gets nothing more. It may have got messages; a poll of SockJS then has to come again.
     fn dismiss(&mut self, now: Time, actions: &mut Actions) {
         let (close, Some(receiver)) = (self.last_word(), &self.receiver) else { return };
         let Some(close) = close else { return };
-        let chunk = receiver.framing.wrap(&Frame::Close(close)).into();
-        actions.extend([Action::Write { to: self.last, chunk }, Action::End(self.last)]);
+        let mut chunk = Vec::new();
+        if !self.pending.is_empty() {
+            chunk.extend(receiver.framing.wrap(&Frame::Messages(&self.pending)));
+        }
+        chunk.extend(receiver.framing.wrap(&Frame::Close(close)));
+        actions.extend([Action::Write { to: self.last, chunk: chunk.into() }, Action::End(self.last)]);
+        self.forget_pending();
         self.detach(now);
     }
 
@@ -263,7 +283,7 @@ impl Session {
     fn write(&mut self, frame: &Frame<'_>, now: Time, actions: &mut Actions) {
         let Some(receiver) = &mut self.receiver else { return };
         let chunk = Bytes::from(receiver.framing.wrap(frame));
-        receiver.sent += chunk.len();
+        receiver.sent += characters(&chunk);
         let ends = receiver.framing.is_polling() || receiver.sent >= self.settings.response_limit;
         actions.push_back(Action::Write { to: self.last, chunk });
         self.deadline = now + self.settings.heartbeat_delay;
@@ -284,6 +304,11 @@ impl Session {
         self.pending = SmallVec::new();
         self.pending_bytes = 0;
     }
+}
+
+/// How long a client finds a chunk, which counts the units of UTF-16: those above U+FFFF are escaped, and all others are one unit.
+fn characters(chunk: &[u8]) -> usize {
+    chunk.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 #[cfg(test)]

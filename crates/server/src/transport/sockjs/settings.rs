@@ -5,11 +5,14 @@ use std::time::Duration;
 /// The settings of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Bytes of frames after which a streaming response ends (S-5.10).
+    /// Characters of frames after which a streaming response ends (S-5.10).
     pub response_limit: usize,
     /// Whether its clients break a response off when it is full, and come back: then a response that ends ends nothing else, and a full one is
-    /// left to them (P-19.6).
+    /// left to them (P-19.6). They count all of it, so that must stop at the same frame.
     pub outlives_responses: bool,
+    /// Whether a poll takes what waits and the close together (P-19.3). One of SockJS has one frame, and the server may be gone before the
+    /// next.
+    pub polls_take_all: bool,
     /// How long after a receiver was attached, or was last sent something, it is sent a heartbeat (S-7.7).
     pub heartbeat_delay: Duration,
     /// How long a session lasts without a receiver (S-7.5).
@@ -53,6 +56,7 @@ impl Default for Settings {
         Self {
             response_limit: 128 << 10,
             outlives_responses: false,
+            polls_take_all: false,
             heartbeat_delay: Duration::from_secs(25),
             disconnect_delay: Duration::from_secs(5),
             jsessionid: false,

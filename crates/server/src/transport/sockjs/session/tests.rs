@@ -231,6 +231,75 @@ fn what_was_queued_goes_before_the_close() {
     world.expect(&[r#"2 a["a"]"#, "2 end", "closed Closed"]);
 }
 
+/// P-19.3: a poll of Pusher's fallback takes all there is to say, and so does the one that comes after the close.
+#[test]
+fn a_poll_may_take_the_close_too() {
+    let all = |settings: &mut Settings| settings.polls_take_all = true;
+    let mut world = World::open(Framing::Xhr, all);
+    world.attach(TWO, Framing::Xhr);
+    world.expect(&["1 o", "1 end", "opened"]);
+    world.queue("last");
+    world.close();
+    world.expect(&["closed Closed", "2 a[\"last\"]\nc[3000,\"Go away!\"]", "2 end"]);
+    world.attach(ReceiverId(3), Framing::Xhr);
+    world.expect(&["3 c[3000,\"Go away!\"]", "3 end"]);
+
+    let mut world = World::open(Framing::Xhr, all);
+    world.queue("last");
+    world.close();
+    world.attach(TWO, Framing::Xhr);
+    world.expect(&["1 o", "1 end", "opened", "closed Closed", "2 a[\"last\"]\nc[3000,\"Go away!\"]", "2 end"]);
+    world.wait(5000);
+    world.expect(&["over"]);
+}
+
+/// P-19.7: who asks for a sign of life gets an empty frame, or whatever comes before it.
+#[test]
+fn signs_of_life_are_given_when_asked_for() {
+    let mut world = streaming();
+    world.session.reassure(world.now, &mut world.actions);
+    world.expect(&["1 a[]"]);
+    world.queue("a");
+    world.session.reassure(world.now, &mut world.actions);
+    world.expect(&["1 a[\"a\"]"]);
+
+    let mut world = polled();
+    world.session.reassure(world.now, &mut world.actions);
+    world.session.reassure(world.now, &mut world.actions);
+    world.expect(&[]);
+    world.attach(TWO, Framing::Xhr);
+    world.expect(&["2 a[]", "2 end"]);
+    world.attach(ReceiverId(3), Framing::Xhr);
+    world.expect(&[]);
+}
+
+/// P-19.6, P-19.8: a response may break off without an end of the session, and a full one is left to its client.
+#[test]
+fn sessions_may_outlive_their_responses() {
+    let outlive = |settings: &mut Settings| (settings.outlives_responses, settings.response_limit) = (true, 2049 + 20);
+    let mut world = World::open(Framing::XhrStreaming, outlive);
+    world.send("a");
+    world.expect(&["1 o", "opened", "1 a[\"a\"]"]);
+    world.cut(ONE);
+    world.send("b");
+    world.attach(TWO, Framing::XhrStreaming);
+    world.expect(&["2 a[\"b\"]"]);
+    world.send("longer than that");
+    world.send("later");
+    world.expect(&["2 a[\"longer than that\"]"]);
+    assert_eq!(world.session.receiver(), None);
+    world.cut(TWO);
+    world.attach(ReceiverId(3), Framing::XhrStreaming);
+    world.expect(&["3 a[\"later\"]"]);
+    // As long as its client finds it: 11 and 8 characters, then 7.
+    world.send("öö");
+    assert_eq!(world.session.receiver(), Some(ReceiverId(3)));
+    world.send("ö");
+    assert_eq!(world.session.receiver(), None);
+    world.wait(5000);
+    world.expect(&["3 a[\"öö\"]", "3 a[\"ö\"]", "closed Abandoned", "3 end", "over"]);
+}
+
 /// S-7.5, S-7.10: who does not come back is gone, and the application hears of it once.
 #[test]
 fn sessions_without_receiver_end() {
