@@ -215,6 +215,9 @@ test('design 8: a UUID of Pushy leaves one out in all APIs; its connections coun
   assert.deepEqual(await answer.json(), { occupied: true, subscription_count: 2 });
   const listed = await (await api.get({ path: '/channels', params: { filter_by_prefix: 'counted' } })).json();
   assert.deepEqual(Object.keys(listed.channels), ['counted']);
+  const { body: sockets } = await rest(server, 'GET', '/sockets', { query: { sid } });
+  const found = JSON.stringify(sockets);
+  for (const peer of [one, other]) assert.ok(found.includes(peer.socketId), found);
   assert.equal((await trigger(server, 'counted', 'n', {}, { socketId: other.socketId })).status, 201);
   assert.equal((await one.message()).event, 'n');
   await other.silent();
