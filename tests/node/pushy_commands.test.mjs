@@ -304,6 +304,33 @@ test('Y-9.5 so many commands at once as the limit says; the others wait', async 
   for (const peer of peers.slice(1)) await peer.message('done');
 });
 
+for (const transport of TRANSPORTS) {
+  test(`Y-9.5 Y-11.2 what waits behind a command is bounded over ${transport}`, async (t) => {
+    for (const [name, messages, step] of [
+      ['many', Array(1001).fill('{}'), 250],
+      ['much', Array(17).fill('x'.repeat(65_000)), 1],
+    ]) {
+      const release = chat.hold(`${name}-${transport}`);
+      const [peer, other] = [await open(t, server, transport), await open(t, server, transport)];
+      for (const one of [peer, other]) {
+        await one.command('all', { hold: `${name}-${transport}`, reply: [{ event: 'done' }] });
+        await chat.asked.next(({ call: { connection } }) => connection.socketId === one.socketId);
+      }
+      await other.send(...messages.slice(0, 15));
+      // Once it is closed nothing is taken any more.
+      for (let at = 0; at < messages.length; at += step) await peer.send(...messages.slice(at, at + step)).catch(() => {});
+      if (transport !== 'websocket') assert.deepEqual(await peer.close(), { code: 3003, reason: 'Too many messages wait' });
+      release();
+      // As much as may wait has its answers; a WebSocket is not read meanwhile, so that all of it has.
+      for (const [one, count] of [[other, 15], ...(transport === 'websocket' ? [[peer, messages.length]] : [])]) {
+        await one.message('done');
+        for (let at = 0; at < count; at += 1) assert.equal((await one.message()).event, 'pushy:error');
+      }
+      for (const one of [peer, other]) one.end();
+    }
+  });
+}
+
 test('Y-9.4 S-7.8 a close reaches a client that polls, with what was said before it', async (t) => {
   const peer = await open(t, server, 'xhr-polling');
   await peer.command('all', { reply: [{ event: 'last', data: 'words' }], close: { code: 3999, reason: '"quoted" é' } });
