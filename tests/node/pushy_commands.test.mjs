@@ -57,7 +57,7 @@ class Chat {
 }
 
 const chat = await new Chat().serve({ after });
-const commands = Object.fromEntries(['Name', 'say', 'whisper', 'leave', 'quit', 'nothing', 'all'].map((name) => [name, { url: `${chat.url}/pushy/${name}` }]));
+const commands = Object.fromEntries(['Name', 'say', 'whisper', 'leave', 'quit', 'nothing', 'all'].map((name) => [name, { url: `${chat.url}/pushy/${name}`, timeout: 60_000 }]));
 const server = await startPushy({ after }, { commands, sockjs: { disconnect_delay: 1 } });
 
 for (const transport of ALL) {
@@ -269,8 +269,8 @@ test('Y-9.5 Y-9.6 whatever an endpoint does wrong is error 500 to the caller, an
     slow: await rawEndpoint(t, (socket) => socket.write('HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{')),
   };
   const fine = await rawEndpoint(t, (socket) => socket.end(http(200, ' { "more" : 1 } ')));
-  const targets = Object.entries({ ...wrongs, fine }).map(([name, url]) => [name, { url, timeout: 300 }]);
-  const hurt = await startPushy(t, { commands: Object.fromEntries(targets), limits: { commandCalls: 1 } });
+  const targets = Object.entries(wrongs).map(([name, url]) => [name, { url, timeout: 300 }]);
+  const hurt = await startPushy(t, { commands: { ...Object.fromEntries(targets), fine: { url: fine, timeout: 60_000 } }, limits: { commandCalls: 1 } });
   const peer = await open(t, hurt);
   for (const name of Object.keys(wrongs)) {
     await peer.command(name, {});
@@ -285,7 +285,7 @@ test('Y-9.5 Y-9.6 whatever an endpoint does wrong is error 500 to the caller, an
 
 test('Y-9.5 so many commands at once as the limit says; the others wait', async (t) => {
   const release = ['a', 'b', 'c'].map((name) => chat.hold(name));
-  const few = await startPushy(t, { commands: { all: { url: chat.url } }, limits: { commandCalls: 2 } });
+  const few = await startPushy(t, { commands: { all: { url: chat.url, timeout: 60_000 } }, limits: { commandCalls: 2 } });
   const peers = [await open(t, few), await open(t, few, 'xhr-streaming'), await open(t, few)];
   const asked = (peer) => chat.asked.next(({ call: { connection } }) => connection.socketId === peer.socketId);
   for (const at of [0, 1]) {
