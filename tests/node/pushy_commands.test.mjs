@@ -57,7 +57,7 @@ class Chat {
 }
 
 const chat = await new Chat().serve({ after });
-const commands = Object.fromEntries(['Name', 'say', 'whisper', 'leave', 'quit', 'nothing', 'all'].map((name) => [name, { url: `${chat.url}/pushy/${name}` }]));
+const commands = Object.fromEntries(['Name', 'say', 'whisper', 'leave', 'quit', 'nothing', 'all'].map((name) => [name, { url: `${chat.url}/pushy/${name}`, timeout: 60_000 }]));
 const server = await startPushy({ after }, { commands, sockjs: { disconnect_delay: 1 } });
 
 for (const transport of ALL) {
@@ -269,8 +269,8 @@ test('Y-9.5 Y-9.6 whatever an endpoint does wrong is error 500 to the caller, an
     slow: await rawEndpoint(t, (socket) => socket.write('HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{')),
   };
   const fine = await rawEndpoint(t, (socket) => socket.end(http(200, ' { "more" : 1 } ')));
-  const targets = Object.entries({ ...wrongs, fine }).map(([name, url]) => [name, { url, timeout: 300 }]);
-  const hurt = await startPushy(t, { commands: Object.fromEntries(targets), limits: { commandCalls: 1 } });
+  const targets = Object.entries(wrongs).map(([name, url]) => [name, { url, timeout: 300 }]);
+  const hurt = await startPushy(t, { commands: { ...Object.fromEntries(targets), fine: { url: fine, timeout: 60_000 } }, limits: { commandCalls: 1 } });
   const peer = await open(t, hurt);
   for (const name of Object.keys(wrongs)) {
     await peer.command(name, {});
@@ -285,7 +285,7 @@ test('Y-9.5 Y-9.6 whatever an endpoint does wrong is error 500 to the caller, an
 
 test('Y-9.5 so many commands at once as the limit says; the others wait', async (t) => {
   const release = ['a', 'b', 'c'].map((name) => chat.hold(name));
-  const few = await startPushy(t, { commands: { all: { url: chat.url } }, limits: { commandCalls: 2 } });
+  const few = await startPushy(t, { commands: { all: { url: chat.url, timeout: 60_000 } }, limits: { commandCalls: 2 } });
   const peers = [await open(t, few), await open(t, few, 'xhr-streaming'), await open(t, few)];
   const asked = (peer) => chat.asked.next(({ call: { connection } }) => connection.socketId === peer.socketId);
   for (const at of [0, 1]) {
@@ -303,6 +303,33 @@ test('Y-9.5 so many commands at once as the limit says; the others wait', async 
   for (const go of release) go();
   for (const peer of peers.slice(1)) await peer.message('done');
 });
+
+for (const transport of TRANSPORTS) {
+  test(`Y-9.5 Y-11.2 what waits behind a command is bounded over ${transport}`, async (t) => {
+    for (const [name, messages, step] of [
+      ['many', Array(1001).fill('{}'), 250],
+      ['much', Array(17).fill('x'.repeat(65_000)), 1],
+    ]) {
+      const release = chat.hold(`${name}-${transport}`);
+      const [peer, other] = [await open(t, server, transport), await open(t, server, transport)];
+      for (const one of [peer, other]) {
+        await one.command('all', { hold: `${name}-${transport}`, reply: [{ event: 'done' }] });
+        await chat.asked.next(({ call: { connection } }) => connection.socketId === one.socketId);
+      }
+      await other.send(...messages.slice(0, 15));
+      // Once it is closed nothing is taken any more.
+      for (let at = 0; at < messages.length; at += step) await peer.send(...messages.slice(at, at + step)).catch(() => {});
+      if (transport !== 'websocket') assert.deepEqual(await peer.close(), { code: 3003, reason: 'Too many messages wait' });
+      release();
+      // As much as may wait has its answers; a WebSocket is not read meanwhile, so that all of it has.
+      for (const [one, count] of [[other, 15], ...(transport === 'websocket' ? [[peer, messages.length]] : [])]) {
+        await one.message('done');
+        for (let at = 0; at < count; at += 1) assert.equal((await one.message()).event, 'pushy:error');
+      }
+      for (const one of [peer, other]) one.end();
+    }
+  });
+}
 
 test('Y-9.4 S-7.8 a close reaches a client that polls, with what was said before it', async (t) => {
   const peer = await open(t, server, 'xhr-polling');

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { cleanup } from './support/cleanup.mjs';
-import { PREFIX, TRANSPORTS, open as openPushy, sha256, subscriptionAuth, trigger } from './support/pushy.mjs';
+import { PREFIX, TRANSPORTS, ask, connect, open as openPushy, post, seconds, sha256, subscriptionAuth, trigger, triggerKey } from './support/pushy.mjs';
 import { login, open as openPushi, pushiApp, refusal, rest, silent, subscribe as subscribePushi } from './support/pushi.mjs';
 import { RawSocket } from './support/raw_socket.mjs';
-import { startServer } from './support/server.mjs';
+import { newApp, startServer } from './support/server.mjs';
 import { channelAuth, request } from './support/sign.mjs';
 
 const app = pushiApp({ client_events: true });
@@ -215,6 +215,9 @@ test('design 8: a UUID of Pushy leaves one out in all APIs; its connections coun
   assert.deepEqual(await answer.json(), { occupied: true, subscription_count: 2 });
   const listed = await (await api.get({ path: '/channels', params: { filter_by_prefix: 'counted' } })).json();
   assert.deepEqual(Object.keys(listed.channels), ['counted']);
+  const { body: sockets } = await rest(server, 'GET', '/sockets', { query: { sid } });
+  const found = JSON.stringify(sockets);
+  for (const peer of [one, other]) assert.ok(found.includes(peer.socketId), found);
   assert.equal((await trigger(server, 'counted', 'n', {}, { socketId: other.socketId })).status, 201);
   assert.equal((await one.message()).event, 'n');
   await other.silent();
@@ -267,4 +270,36 @@ test('design 11: apps with sections of their own share nothing, also on one list
   const body = { name: 'n', channel: 'private-room', data: '{}', socket_id: mine.socketId };
   assert.equal((await request(both, 'POST', `/apps/${one.id}/events`, { body, app: one })).status, 200);
   await mine.silent();
+});
+
+test('design 7 P-2.9: a listener\'s prefix stands before both paths of Pushy, where it is given', async (t) => {
+  const own = newApp();
+  const below = await startServer(t, { app: own, listener: { dialects: ['pushy'], path_prefix: '/x' }, settings: { pushy: [{ app: own.id }] } });
+  for (const prefix of ['/x', '']) {
+    const peer = await openPushy(t, below, 'websocket', { prefix: prefix + PREFIX });
+    await peer.subscribe('hello');
+    const timestamp = seconds();
+    const parameters = { event: 'm', timestamp, auth_key: triggerKey('hello', 'm', timestamp, '{}', own.secret) };
+    assert.equal((await post(below, 'hello', parameters, { path: `${prefix}/pushy/channel/hello/trigger` })).status, 201);
+    assert.equal((await peer.message()).event, 'm');
+    assert.equal((await ask(below, 'POST', `/y${prefix}/pushy/channel/hello/trigger?event=m`)).status, 404);
+  }
+});
+
+test('design 8: an app that lists its dialects without Pushy is not spoken to in it', async (t) => {
+  const [own, other] = [newApp({ dialects: ['pusher'] }), newApp({ dialects: ['pushy'] })];
+  const sections = [{ name: 'own', app: own.id, sockjs: { prefix: '/own' } }, { name: 'other', app: other.id, sockjs: { prefix: '/other' } }];
+  const both = await startServer(t, { apps: [own, other], listener: { dialects: ['pusher', 'pushy:own', 'pushy:other'] }, settings: { pushy: sections } });
+  for (const transport of [...TRANSPORTS, 'websocket-raw']) {
+    const refused = await connect(t, both, transport, { prefix: '/own' });
+    assert.deepEqual(await refused.close(), { code: 4001, reason: 'The application is disabled' }, transport);
+    assert.deepEqual(refused.messages.all, []);
+  }
+  assert.equal((await trigger(both, 'hello', 'm', {}, { secret: own.secret })).status, 403, 'nor published to by its secret');
+  const peer = await openPushy(t, both, 'websocket', { prefix: '/other' });
+  await peer.subscribe('hello');
+  assert.equal((await trigger(both, 'hello', 'm', {}, { secret: other.secret })).status, 201);
+  const pusher = await RawSocket.connect(both, `/app/${other.key}?protocol=7`);
+  cleanup(t, () => pusher.end());
+  assert.equal((await pusher.message()).event, 'pusher:error');
 });

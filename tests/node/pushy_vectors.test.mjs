@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, test } from 'node:test';
-import { OK, TRANSPORTS, connect, open, post, refused, seconds, sha256, startPushy } from './support/pushy.mjs';
+import { cleanup } from './support/cleanup.mjs';
+import { OK, PREFIX, TRANSPORTS, ask, connect, open, post, refused, seconds, sha256, startPushy, trigger } from './support/pushy.mjs';
+import { Receiver, fresh } from './support/sockjs.mjs';
 
 const file = new URL('../../crates/dialect/tests/pushy-vectors.json', import.meta.url);
 const vectors = JSON.parse(readFileSync(file, 'utf8'));
@@ -80,6 +82,30 @@ test('Y-3.3 every transport has its name', async (t) => {
     await peer.command('subscribe', { channel: 'hello' });
     assert.match(await peer.text(), /^\{"event":"pushy:subscription-success","data":\{"channel":"hello","memberId":"[0-9a-f]{8}"\}\}$/);
     peer.end();
+  }
+});
+
+test('Y-3.3 S-3.10 so have the transports of old browsers, over which the dialogue is the same', async (t) => {
+  for (const [receiver, transport, sending] of [
+    ['eventsource', 'eventsource', '/xhr_send'],
+    ['htmlfile', 'htmlfile', '/xhr_send'],
+    ['jsonp', 'jsonp-polling', '/jsonp_send'],
+  ]) {
+    const url = fresh(PREFIX);
+    let from = await Receiver.open(server, url, receiver);
+    cleanup(t, () => from.end());
+    const next = async () => {
+      if (from.kind.polls) from = await Receiver.open(server, url, receiver);
+      // The message is quoted for SockJS, and once more for a page.
+      return (await from.wire.chunk()).replaceAll('\\', '');
+    };
+    await from.frame('o');
+    assert.match(await next(), new RegExp(`"event":"pushy:connect","data":\\{"socketId":"[0-9a-f-]{36}","protocol":"${transport}"\\}`));
+    const message = JSON.stringify([JSON.stringify({ command: 'subscribe', data: { channel: `Old-${transport}` } })]);
+    assert.ok([200, 204].includes((await ask(server, 'POST', url + sending, { headers: { 'Content-Type': 'text/plain' }, body: message })).status));
+    assert.match(await next(), new RegExp(`"event":"pushy:subscription-success","data":\\{"channel":"Old-${transport}"`));
+    assert.equal((await trigger(server, `old-${transport}`, 'news', { text: '50% <b>' })).status, 201);
+    assert.match(await next(), new RegExp(`"event":"news","channel":"Old-${transport}","data":\\{"text":"50(%|%25) (<|u003c)b>"`));
   }
 });
 

@@ -328,7 +328,7 @@ impl Connection {
         self.step(answer, core);
         let Some(mut unread) = unread else { return Verdict::Keep };
         while self.stage.open().is_some_and(|open| open.waiting.is_none())
-            && let Some(message) = unread.messages.pop_front()
+            && let Some(message) = unread.next_message()
         {
             match message {
                 Some(text) => self.step(Input::Text(&text), core),

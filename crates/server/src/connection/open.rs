@@ -17,6 +17,8 @@ use tidings_hub::{ChannelName, Channels, MemberList, Publish, Refused, SocketId,
 
 /// Messages that may wait for the answer to one before them.
 const WAITING_MAX: usize = 1000;
+/// And the most bytes of them, which is what one request may bring.
+const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// An open session.
 pub(crate) struct Open {
@@ -40,9 +42,30 @@ pub(crate) struct Open {
 #[derive(Default)]
 pub(super) struct Unread {
     /// Messages that came together with it, or by other requests; `None` for what is no text.
-    pub(super) messages: VecDeque<Option<String>>,
+    messages: VecDeque<Option<String>>,
+    message_bytes: usize,
     /// Bytes of a socket, which is not read either, so it is no more than one read has brought.
     pub(super) bytes: Vec<u8>,
+}
+
+impl Unread {
+    /// Keeps a message for later. `false` if too much waits already.
+    fn keep(&mut self, message: Option<&str>) -> bool {
+        let bytes = self.message_bytes + message.map_or(0, str::len);
+        if self.messages.len() >= WAITING_MAX || bytes > WAITING_BYTES_MAX {
+            return false;
+        }
+        self.messages.push_back(message.map(str::to_owned));
+        self.message_bytes = bytes;
+        true
+    }
+
+    /// The message that has waited longest.
+    pub(super) fn next_message(&mut self) -> Option<Option<String>> {
+        let message = self.messages.pop_front()?;
+        self.message_bytes -= message.as_ref().map_or(0, String::len);
+        Some(message)
+    }
 }
 
 /// A place among those that are counted, given back when dropped.
@@ -124,10 +147,11 @@ impl Connection {
     /// Gives the session a message that did not come alone; `None` for what is no text. It waits behind one that waits itself.
     pub(super) fn step_message(&mut self, message: Option<&str>, core: &mut Core) {
         match self.stage.open_mut() {
-            Some(Open { waiting: Some(unread), .. }) if unread.messages.len() >= WAITING_MAX => {
-                self.close(&Close { code: 3003, reason: "Too many messages wait".into() }, core);
+            Some(Open { waiting: Some(unread), .. }) => {
+                if !unread.keep(message) {
+                    self.close(&Close { code: 3003, reason: "Too many messages wait".into() }, core);
+                }
             }
-            Some(Open { waiting: Some(unread), .. }) => unread.messages.push_back(message.map(str::to_owned)),
             _ => match message {
                 Some(text) => self.step(Input::Text(text), core),
                 None => self.step(Input::NotText, core),
