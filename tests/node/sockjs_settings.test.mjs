@@ -208,3 +208,27 @@ describe('channels', () => {
     first.end();
   });
 });
+
+describe('addresses', () => {
+  test('S-8.2: sessions of one client address are limited, whichever proxy they come through', async (t) => {
+    const app = newApp();
+    const own = await startServer(t, {
+      apps: [app],
+      listener: { dialects: ['pushy'], trusted_proxies: ['127.0.0.1'] },
+      settings: { pushy: [{ app: app.id, sockjs: { max_sessions_per_ip: 2, disconnect_delay: '200 ms' } }] },
+    });
+    const open = async (address) => {
+      const answer = await ask(own, 'POST', `${fresh('/pushy/socket')}/xhr`, { body: '', headers: { 'X-Forwarded-For': address } });
+      return answer.status;
+    };
+    assert.deepEqual([await open('192.0.2.1'), await open('192.0.2.1'), await open('192.0.2.1')], [200, 200, 503]);
+    assert.equal(await open('192.0.2.2'), 200);
+    // The places are free when the sessions are forgotten.
+    for (;;) {
+      const status = await open('192.0.2.1');
+      if (status === 200) return;
+      assert.equal(status, 503);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+});

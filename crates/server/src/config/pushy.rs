@@ -218,6 +218,11 @@ fn sockjs(section: &mut Section<'_, '_>, message_bytes: usize) -> (String, Sockj
         ws_heartbeat: section.one_of(("ws_heartbeat", "S-6.8", "What keeps a WebSocket alive."), default.ws_heartbeat, &heartbeats),
         hixie76: section.flag(("hixie76", "S-6.10", "The WebSocket draft of 2010 is understood."), default.hixie76),
         max_sessions: section.count(("max_sessions", "S-8.2", "Sessions over HTTP at once."), default.max_sessions, 1..=100_000_000),
+        max_sessions_per_ip: section.maybe_count(
+            ("max_sessions_per_ip", "S-8.2", "Those of one client address; without it only the others hold."),
+            default.max_sessions_per_ip,
+            1..=100_000_000,
+        ),
         message_bytes,
         ..default
     };

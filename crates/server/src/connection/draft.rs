@@ -4,7 +4,7 @@ use super::open::Open;
 use super::requests::Phase;
 use super::{Connection, Core, Stage, Verdict};
 use crate::http::{self, Mounted};
-use crate::transport::sockjs::{Route, WebSocketKind, hixie};
+use crate::transport::sockjs::{Route, Transport, WebSocketKind, hixie};
 use crate::transport::websocket::Refusal;
 use bytes::Bytes;
 
@@ -29,8 +29,13 @@ impl Connection {
             }
         };
         let secure = http::is_secure(&self.listener, self.socket.is_tls(), self.peer.hop, head.forwarded_proto);
+        let begins = matches!(&self.stage, Stage::Http(requests) if requests.phase != Phase::Nonce);
+        if begins && !self.is_admitted(head, core) {
+            self.answer_last(mount.service.full(Transport::WebSocket, &mounted.asked), core);
+            return None;
+        }
         let Stage::Http(requests) = &mut self.stage else { return None };
-        if requests.phase != Phase::Nonce {
+        if begins {
             requests.enter(Phase::Nonce, core.node.limits.header_timeout, core.now);
             let target = if head.query.is_empty() { head.path.to_owned() } else { format!("{}?{}", head.path, head.query) };
             core.outgoing.push(self.slot, draft.response(&target, secure).into(), usize::MAX);

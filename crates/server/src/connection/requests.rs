@@ -392,6 +392,12 @@ impl Connection {
         }
     }
 
+    /// Whether the client that a proxy speaks for, if one does, may have another connection.
+    pub(super) fn is_admitted(&mut self, head: &Head<'_>, core: &Core) -> bool {
+        let client = http::client_address(&self.listener, self.peer.hop, head.forwarded_for);
+        client == self.peer.address || self.peer.came_through_proxy(client, &core.node, &self.listener).is_ok()
+    }
+
     /// Answers a WebSocket handshake (P-2.3): whoever is refused gets the upgrade first, then the reason.
     fn upgrade(&mut self, head: &Head<'_>, upgrade: Result<Upgrade<'_>, Refusal>, core: &mut Core) {
         let upgrade = match upgrade {
@@ -402,8 +408,7 @@ impl Connection {
                 return;
             }
         };
-        let client = http::client_address(&self.listener, self.peer.hop, head.forwarded_for);
-        if client != self.peer.address && self.peer.came_through_proxy(client, &core.node, &self.listener).is_err() {
+        if !self.is_admitted(head, core) {
             return self.refuse(&upgrade.response(), &LastWord::pusher(Reason::NodeFull.close()), core);
         }
         let listener = Arc::clone(&self.listener);

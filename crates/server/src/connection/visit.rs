@@ -4,10 +4,11 @@ use super::requests::{Handshake, Phase, Requests};
 use super::{Connection, Core, Stage, Verdict};
 use crate::http::mount::{self, Mount};
 use crate::http::response::Answer;
-use crate::http::{Head, Mounted};
+use crate::http::{self, Head, Mounted};
 use crate::transport::sockjs::{self, Asked, Callback, Framing, Inbound, ReceiverId, Route, Sending, Transport, WebSocketKind};
 use crate::transport::websocket::handshake::Upgrade;
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tidings_hub::UnixTime;
 
@@ -49,6 +50,8 @@ pub(crate) struct Hello {
     pub(crate) origin: Option<String>,
     pub(crate) forwarded_proto: Option<String>,
     pub(crate) headers: Vec<(String, String)>,
+    /// The client's address, as far as it is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 /// A response that takes what a session has to say.
@@ -114,6 +117,9 @@ impl Connection {
         if let Err(answer) = mount.service.admit_websocket(head.origin) {
             return self.answer_last(answer, core);
         }
+        if !self.is_admitted(head, core) {
+            return self.answer_last(mount.service.full(Transport::WebSocket, &mounted.asked), core);
+        }
         let kind = if route == Route::RawWebSocket { WebSocketKind::Raw } else { WebSocketKind::Framed };
         self.upgrade_mounted(mounted, kind, &upgrade.response(), core);
         Verdict::Keep
@@ -170,6 +176,7 @@ impl Connection {
             origin: head.origin.map(str::to_owned),
             forwarded_proto: head.forwarded_proto.map(str::to_owned),
             headers: mounted.headers.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect(),
+            address: http::client_address(&self.listener, self.peer.hop, head.forwarded_for).or(self.peer.address),
         };
         let full = self.written(mount.service.full(transport, asked), head, core);
         Ok(Errand::Receive { framing, chunked: head.is_current, head: head_bytes, hello, full })

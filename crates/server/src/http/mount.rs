@@ -4,8 +4,10 @@ use crate::config::{self, Dialect};
 use crate::connection::trial::Service;
 use crate::node::PushyService;
 use crate::transport::sockjs::{self, Route, Settings, Transport, Transports};
-use std::sync::Arc;
+use hashbrown::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Below this path Pusher's client falls back to HTTP (P-19.3); it can be told another one, which a proxy has to map.
@@ -24,6 +26,8 @@ pub(crate) struct Mount {
     prefix: String,
     /// How many sessions it has.
     sessions: AtomicUsize,
+    /// By the client's address, where that is limited.
+    addresses: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// What is spoken above SockJS.
@@ -109,6 +113,7 @@ impl Mount {
             speaks: Speaks::Pusher,
             prefix: PUSHER.to_owned(),
             sessions: AtomicUsize::new(0),
+            addresses: Mutex::default(),
         }
     }
 
@@ -116,19 +121,26 @@ impl Mount {
     fn lobby(number: usize) -> Self {
         let settings = Settings { transports: Transports::default().without_websocket(), ..Settings::default() };
         let service = sockjs::Service::new(settings);
-        Self { number, service, speaks: Speaks::PusherLobby, prefix: PUSHER.to_owned(), sessions: AtomicUsize::new(0) }
+        Self {
+            number,
+            service,
+            speaks: Speaks::PusherLobby,
+            prefix: PUSHER.to_owned(),
+            sessions: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+        }
     }
 
     fn pushy(number: usize, service: &Arc<PushyService>) -> Self {
         let (prefix, sockjs) = (service.config.prefix.clone(), service.config.sockjs.clone());
         let speaks = Speaks::Pushy(Arc::clone(service));
-        Self { number, service: sockjs::Service::new(sockjs), speaks, prefix, sessions: AtomicUsize::new(0) }
+        Self { number, service: sockjs::Service::new(sockjs), speaks, prefix, sessions: AtomicUsize::new(0), addresses: Mutex::default() }
     }
 
     /// What tests of SockJS ask for (S-10.1).
     fn trial(number: usize, prefix: &str, service: Service, settings: Settings) -> Self {
         let (speaks, service) = (Speaks::Trial(service), sockjs::Service::new(settings));
-        Self { number, service, speaks, prefix: prefix.to_owned(), sessions: AtomicUsize::new(0) }
+        Self { number, service, speaks, prefix: prefix.to_owned(), sessions: AtomicUsize::new(0), addresses: Mutex::default() }
     }
 
     /// What a path is below this mount; `None` if it belongs to somebody else.
@@ -146,15 +158,41 @@ impl Mount {
         }
     }
 
-    /// Whether another session may be opened; if so it counts.
-    pub(crate) fn admit(&self) -> bool {
-        let max = self.service.settings().max_sessions;
-        self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < max).then_some(count + 1)).is_ok()
+    /// Whether another session may be opened for a client there; if so it counts.
+    pub(crate) fn admit(&self, address: Option<IpAddr>) -> bool {
+        let settings = self.service.settings();
+        let admitted = self
+            .sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < settings.max_sessions).then_some(count + 1))
+            .is_ok();
+        if let (true, Some(max), Some(address)) = (admitted, settings.max_sessions_per_ip, address) {
+            let mut addresses = self.addresses();
+            let count = addresses.entry(address).or_insert(0);
+            if *count >= max {
+                self.sessions.fetch_sub(1, Ordering::Relaxed);
+                return false;
+            }
+            *count += 1;
+        }
+        admitted
     }
 
-    /// A session is over.
-    pub(crate) fn release(&self) {
+    /// A session of a client there is over.
+    pub(crate) fn release(&self, address: Option<IpAddr>) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
+        if let (Some(_), Some(address)) = (self.service.settings().max_sessions_per_ip, address) {
+            let mut addresses = self.addresses();
+            if let Some(count) = addresses.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    addresses.remove(&address);
+                }
+            }
+        }
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

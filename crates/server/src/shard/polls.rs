@@ -7,6 +7,7 @@ use crate::listener::Peer;
 use crate::transport::sockjs::{Action, Inbound, ReceiverId};
 use bytes::Bytes;
 use hashbrown::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tidings_hub::PLACES_MAX;
 
@@ -32,7 +33,11 @@ impl Shard {
                     });
                     return;
                 }
-                let Some(new) = self.vacant(slot).filter(|_| !self.core.node.is_draining() && mount.admit()) else {
+                let admitted = !self.core.node.is_draining() && mount.admit(hello.address);
+                let Some(new) = admitted.then(|| self.vacant(slot, hello.address)).flatten() else {
+                    if admitted {
+                        mount.release(hello.address);
+                    }
                     self.call(slot, |connection, core, _| connection.end_visit(full, core));
                     return;
                 };
@@ -50,13 +55,13 @@ impl Shard {
     }
 
     /// A connection without a socket, for who came in on that of `slot`.
-    fn vacant(&mut self, slot: u32) -> Option<u32> {
+    fn vacant(&mut self, slot: u32, address: Option<IpAddr>) -> Option<u32> {
         if self.connections.len() >= PLACES_MAX {
             return None;
         }
         let connection = self.connections.get(slot as usize)?;
         let (tls, listener) = (connection.socket.is_tls(), Arc::clone(&connection.listener));
-        let peer = Peer { address: connection.peer.address, hop: connection.peer.hop, guards: Vec::new() };
+        let peer = Peer { address, hop: connection.peer.hop, guards: Vec::new() };
         self.generations = self.generations.wrapping_add(1);
         let (generation, now) = (self.generations, self.core.now);
         let entry = self.connections.vacant_entry();
@@ -169,12 +174,13 @@ impl Shard {
                 Verdict::Keep
             });
         }
+        let address = connection.peer.address;
         let Some(polled) = connection.polled() else { return };
         let (mount, name) = polled.place();
         if let Some(sessions) = self.sessions.get_mut(mount.number) {
             sessions.remove(name);
         }
-        mount.release();
+        mount.release(address);
         let receiver = polled.receiver().and_then(|id| self.receiver(id));
         if let Some(receiver) = receiver {
             self.drop_connection(receiver);
