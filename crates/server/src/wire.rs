@@ -27,12 +27,20 @@ pub(crate) enum Format {
     PushyFramed,
     /// The Pushy dialect as strings of JSON, which SockJS puts into its frames.
     PushyQuoted,
+    /// [`Format::Pushy`], compressed with a window of 15 bits.
+    PushyDeflate15,
+    /// The same, for a client that insists on a small window.
+    PushyDeflate9,
+    /// [`Format::PushyFramed`], compressed with a window of 15 bits.
+    PushyFramedDeflate15,
+    /// The same, for a client that insists on a small window.
+    PushyFramedDeflate9,
     /// The Pushy dialect in frames of SockJS, as the WebSocket draft of 2010 has them. Few take that: it is made for each of them.
     PushyDraft,
 }
 
 /// How many formats there are.
-pub(crate) const FORMATS: usize = 9;
+pub(crate) const FORMATS: usize = 13;
 const _: () = assert!(FORMATS == ENCODINGS + 1);
 
 impl Format {
@@ -42,12 +50,29 @@ impl Format {
         self == Self::Pushi
     }
 
-    /// The format of a connection that agreed to this.
-    pub(crate) fn of(deflate: Option<Agreement>) -> Self {
-        match deflate.map(Agreement::window) {
-            None => Self::Text,
-            Some(Window::Large) => Self::Deflate15,
-            Some(Window::Small) => Self::Deflate9,
+    /// This format for a connection that agreed to compression, where there is such a form.
+    pub(crate) fn deflated(self, deflate: Option<Agreement>) -> Self {
+        match (self, deflate.map(Agreement::window)) {
+            (Self::Text, Some(Window::Large)) => Self::Deflate15,
+            (Self::Text, Some(Window::Small)) => Self::Deflate9,
+            (Self::Pushy, Some(Window::Large)) => Self::PushyDeflate15,
+            (Self::Pushy, Some(Window::Small)) => Self::PushyDeflate9,
+            (Self::PushyFramed, Some(Window::Large)) => Self::PushyFramedDeflate15,
+            (Self::PushyFramed, Some(Window::Small)) => Self::PushyFramedDeflate9,
+            (plain, _) => plain,
+        }
+    }
+
+    /// What it is before it is compressed, and with which window it is.
+    fn plain(self) -> Option<(Self, Window)> {
+        match self {
+            Self::Deflate15 => Some((Self::Text, Window::Large)),
+            Self::Deflate9 => Some((Self::Text, Window::Small)),
+            Self::PushyDeflate15 => Some((Self::Pushy, Window::Large)),
+            Self::PushyDeflate9 => Some((Self::Pushy, Window::Small)),
+            Self::PushyFramedDeflate15 => Some((Self::PushyFramed, Window::Large)),
+            Self::PushyFramedDeflate9 => Some((Self::PushyFramed, Window::Small)),
+            _ => None,
         }
     }
 }
@@ -66,19 +91,24 @@ impl Encoder {
     }
 
     fn make(&mut self, event: &Event, format: Format) -> Bytes {
-        let window = match format {
-            Format::Text => return self.text(event),
-            Format::Pushi => return self.pushi(event),
-            Format::Quoted => return self.quoted(event),
-            Format::Pushy | Format::PushyFramed | Format::PushyQuoted | Format::PushyDraft => {
-                return self.spelled(event, event.channel.as_str(), format).unwrap_or_default();
-            }
-            Format::Deflate15 => Window::Large,
-            Format::Deflate9 => Window::Small,
-        };
-        let plain = event.encoded(Format::Text as usize, || self.text(event));
-        let payload = frame::payload(plain);
-        self.deflater.compress(payload, window).map_or_else(|| plain.clone(), frame::text_deflated)
+        if let Some((plain, window)) = format.plain() {
+            let plain = event.encoded(plain as usize, || self.make(event, plain));
+            return self.deflated(plain, window);
+        }
+        match format {
+            Format::Text => self.text(event),
+            Format::Pushi => self.pushi(event),
+            Format::Quoted => self.quoted(event),
+            _ => self.spelled(event, event.channel.as_str(), format).unwrap_or_default(),
+        }
+    }
+
+    /// A frame, compressed if that makes it smaller.
+    fn deflated(&mut self, plain: &Bytes, window: Window) -> Bytes {
+        if plain.is_empty() {
+            return Bytes::new();
+        }
+        self.deflater.compress(frame::payload(plain), window).map_or_else(|| plain.clone(), frame::text_deflated)
     }
 
     fn pushi(&mut self, event: &Event) -> Bytes {
@@ -91,6 +121,10 @@ impl Encoder {
 
     /// The event as clients of Pushy get it that are told the channel's name like this. `None` if the dialect, or the format, cannot say it.
     pub(crate) fn spelled(&mut self, event: &Event, spelling: &str, format: Format) -> Option<Bytes> {
+        if let Some((plain, window)) = format.plain() {
+            let plain = self.spelled(event, spelling, plain)?;
+            return Some(self.deflated(&plain, window));
+        }
         self.text.clear();
         pushy::codec::encode_event(event, spelling, &mut self.text).ok()?;
         match format {

@@ -216,6 +216,8 @@ fn sockjs(section: &mut Section<'_, '_>, message_bytes: usize) -> (String, Sockj
             String::clone,
         ),
         ws_heartbeat: section.one_of(("ws_heartbeat", "S-6.8", "What keeps a WebSocket alive."), default.ws_heartbeat, &heartbeats),
+        permessage_deflate: section
+            .flag(("permessage_deflate", "S-6.3", "WebSockets are compressed for clients that offer it."), default.permessage_deflate),
         hixie76: section.flag(("hixie76", "S-6.10", "The WebSocket draft of 2010 is understood."), default.hixie76),
         max_sessions: section.count(("max_sessions", "S-8.2", "Sessions over HTTP at once."), default.max_sessions, 1..=100_000_000),
         max_sessions_per_ip: section.maybe_count(

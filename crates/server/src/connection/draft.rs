@@ -44,7 +44,7 @@ impl Connection {
             requests.keep(bytes);
             return None;
         };
-        self.upgrade_mounted(mounted, WebSocketKind::Hixie, &draft.proof(*nonce), core);
+        self.upgrade_mounted(mounted, WebSocketKind::Hixie, (&draft.proof(*nonce), None), core);
         Some(head.len + nonce.len())
     }
 

@@ -438,7 +438,7 @@ impl Connection {
             core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         }
         let format = match &session {
-            Session::Pusher(_) => Format::of(deflate),
+            Session::Pusher(_) => Format::default().deflated(deflate),
             Session::Pushi(_) => Format::Pushi,
             // They come by other ways.
             Session::Pushy(_) | Session::Trial(_) => Format::default(),
@@ -470,7 +470,14 @@ impl Connection {
     }
 
     /// Opens a session of SockJS over a WebSocket.
-    pub(super) fn open_framed(&mut self, handshake: &Handshake<'_>, mount: &Mount, kind: WebSocketKind, response: &[u8], core: &mut Core) {
+    pub(super) fn open_framed(
+        &mut self,
+        handshake: &Handshake<'_>,
+        mount: &Mount,
+        kind: WebSocketKind,
+        (response, deflate): (&[u8], Option<Agreement>),
+        core: &mut Core,
+    ) {
         let transport = if kind == WebSocketKind::Raw { Transport::RawWebSocket } else { Transport::WebSocket };
         let mut open = match self.open_mounted(handshake, mount, transport, core) {
             Ok(opened) => opened,
@@ -482,7 +489,10 @@ impl Connection {
             WebSocketKind::Framed => Format::PushyFramed,
             WebSocketKind::Hixie => Format::PushyDraft,
         };
-        core.outgoing.set_format(self.slot, format);
+        core.outgoing.set_format(self.slot, format.deflated(deflate));
+        if deflate.is_some() {
+            open.decoder = Decoder::new(Coding::Deflated);
+        }
         open.rare.get_or_insert_default().framed = Some(Framed::begin(mount.service.settings(), kind, core.now));
         self.stage = Stage::Session(open);
         core.stats.handshakes.add(1);

@@ -6,6 +6,7 @@ use crate::http::mount::{self, Mount};
 use crate::http::response::Answer;
 use crate::http::{self, Head, Mounted};
 use crate::transport::sockjs::{self, Asked, Callback, Framing, Inbound, ReceiverId, Route, Sending, Transport, WebSocketKind};
+use crate::transport::websocket::Agreement;
 use crate::transport::websocket::handshake::Upgrade;
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -111,7 +112,7 @@ impl Connection {
     fn open_websocket(&mut self, mounted: &Mounted<'_>, route: Route<'_>, core: &mut Core) -> Verdict {
         let Mounted { head, mount, upgrade, .. } = mounted;
         let upgrade = match upgrade {
-            Ok(upgrade) => Upgrade { deflate: None, ..*upgrade },
+            Ok(upgrade) => Upgrade { deflate: upgrade.deflate.filter(|_| mount.service.settings().permessage_deflate), ..*upgrade },
             Err(refusal) => return self.answer_last(mount.service.bad_upgrade(route, *refusal), core),
         };
         if let Err(answer) = mount.service.admit_websocket(head.origin) {
@@ -121,12 +122,18 @@ impl Connection {
             return self.answer_last(mount.service.full(Transport::WebSocket, &mounted.asked), core);
         }
         let kind = if route == Route::RawWebSocket { WebSocketKind::Raw } else { WebSocketKind::Framed };
-        self.upgrade_mounted(mounted, kind, &upgrade.response(), core);
+        self.upgrade_mounted(mounted, kind, (&upgrade.response(), upgrade.deflate), core);
         Verdict::Keep
     }
 
-    /// Opens the session of a handshake that is complete. `response` is the rest of the answer.
-    pub(super) fn upgrade_mounted(&mut self, mounted: &Mounted<'_>, kind: WebSocketKind, response: &[u8], core: &mut Core) {
+    /// Opens the session of a handshake that is complete. `response` is the rest of the answer, and what it agrees to.
+    pub(super) fn upgrade_mounted(
+        &mut self,
+        mounted: &Mounted<'_>,
+        kind: WebSocketKind,
+        response: (&[u8], Option<Agreement>),
+        core: &mut Core,
+    ) {
         let Mounted { head, mount, found, .. } = mounted;
         let path = format!("/app/{}", found.key);
         let headers: Vec<_> = mounted.headers.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();

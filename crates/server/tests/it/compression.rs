@@ -97,3 +97,42 @@ fn nobody_compresses_unless_asked_to() {
     assert_eq!(client.data_of("e").len(), 5000);
     scene.server.stop();
 }
+
+const PUSHY: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\ndialects = [\"pusher\", \"pushy\"]\n\
+                     [[pushy]]\napp = \"1\"\nsockjs = { permessage_deflate = true }\n";
+
+/// A WebSocket of Pushy, with frames of SockJS or without, on the channel `news`, and how its messages come.
+fn pushy(scene: &Scene, path: &str, offer: &str) -> (Client, Option<String>) {
+    let mut client = scene.peer();
+    let response = client.ask(crate::client::handshake(path, &format!("Sec-WebSocket-Extensions: {offer}\r\n")));
+    assert_eq!(response.status, 101, "{response:?}");
+    let subscribe = r#"{"command":"subscribe","data":{"channel":"news"}}"#;
+    let framed = !path.ends_with("socket/websocket");
+    client.say(&if framed { serde_json::json!([subscribe]).to_string() } else { subscribe.to_owned() });
+    let said = |frame| if let Frame::Text(text) = frame { text } else { panic!("{frame:?}") };
+    while !said(client.frame()).contains("subscription-success") {}
+    (client, response.header("sec-websocket-extensions").map(str::to_owned))
+}
+
+/// S-6.3: the WebSockets of SockJS are compressed where the operator says so, for clients of both windows, with frames and without.
+#[test]
+fn sockjs_is_compressed_too() {
+    let scene = Scene::new(PUSHY);
+    for (path, framed) in [("/pushy/socket/websocket", false), ("/pushy/socket/000/s/websocket", true)] {
+        for (offer, bits) in [("permessage-deflate; client_max_window_bits", 15), ("permessage-deflate; server_max_window_bits=9", 9)] {
+            let (mut client, agreed) = pushy(&scene, path, offer);
+            assert!(agreed.unwrap().contains("server_no_context_takeover"));
+            let data = "all of it again and again, ".repeat(100);
+            scene.peer().publish("news", "e", &data);
+            let Frame::Deflated(payload) = client.frame() else { panic!("{path} {offer}") };
+            let text = inflate(&payload, bits);
+            assert_eq!((text.starts_with("a["), text.contains(&data)), (framed, true), "{text}");
+            scene.peer().publish("news", "e", "short");
+            assert!(matches!(client.frame(), Frame::Text(text) if text.contains("short")));
+        }
+    }
+    scene.server.stop();
+    let plain = Scene::new(&PUSHY.replace("true", "false"));
+    assert_eq!(pushy(&plain, "/pushy/socket/websocket", "permessage-deflate").1, None);
+    plain.server.stop();
+}

@@ -33,6 +33,8 @@ pub struct Settings {
     pub ws_heartbeat: Heartbeat,
     /// Whether the WebSocket draft of 2010 is spoken (S-6.10).
     pub hixie76: bool,
+    /// Whether WebSockets are compressed for clients that offer it (S-6.3).
+    pub permessage_deflate: bool,
     /// Bytes of the body of a sending request, and of one WebSocket message (S-8.1).
     pub request_bytes: usize,
     /// Bytes of one message of a client (S-8.1).
@@ -65,6 +67,7 @@ impl Default for Settings {
             allowed_origins: None,
             ws_heartbeat: Heartbeat::Both,
             hixie76: true,
+            permessage_deflate: false,
             request_bytes: 1 << 20,
             message_bytes: 64 << 10,
             request_messages: 1000,
@@ -208,7 +211,7 @@ mod tests {
         let settings = Settings::default();
         assert_eq!(settings.response_limit, 131_072);
         assert_eq!((settings.heartbeat_delay.as_secs(), settings.disconnect_delay.as_secs()), (25, 5));
-        assert_eq!((settings.jsessionid, settings.hixie76), (false, true));
+        assert_eq!((settings.jsessionid, settings.hixie76, settings.permessage_deflate), (false, true, false));
         assert_eq!(settings.ws_heartbeat, Heartbeat::Both);
         assert_eq!((settings.request_bytes, settings.message_bytes, settings.request_messages), (1_048_576, 65_536, 1000));
         assert_eq!((settings.queue_messages, settings.queue_bytes), (1024, 4_194_304));
