@@ -25,9 +25,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+/// What is read of a body that is too large, so that its sender sees the answer.
+const PASSED_OVER_MAX: usize = 64 * 1024 * 1024;
+const PASSED_OVER_TIME: Duration = Duration::from_secs(2);
 /// Streams of one HTTP/2 connection at once.
 const HTTP2_STREAMS: u32 = 64;
 /// What the service buffers of one connection.
@@ -300,13 +304,18 @@ impl Caller {
     }
 
     async fn body(&self, request: Request<Incoming>, max: usize) -> Result<Bytes, BodyFault> {
-        if request.body().size_hint().lower() > max as u64 {
+        let mut body = request.into_body();
+        if body.size_hint().lower() > max as u64 {
+            pass_over(&mut body).await;
             return Err(BodyFault::TooLarge);
         }
-        let collected = tokio::time::timeout(self.node.limits.body_timeout, Limited::new(request.into_body(), max).collect());
+        let collected = tokio::time::timeout(self.node.limits.body_timeout, Limited::new(&mut body, max).collect());
         match collected.await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(BodyFault::TooLarge),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                pass_over(&mut body).await;
+                Err(BodyFault::TooLarge)
+            }
             Ok(Err(_)) => Err(BodyFault::Broken),
             Err(_) => Err(BodyFault::TooSlow),
         }
@@ -333,6 +342,21 @@ impl Caller {
         }
         page::post(&self.node, rest, from_page, &body).unwrap_or_else(not_found).into_response()
     }
+}
+
+/// Reads what is left of a body that nobody wants, for a while: a client that is still sending when it is answered may never see the answer.
+async fn pass_over(body: &mut Incoming) {
+    let rest = async {
+        let mut passed = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            passed += frame.data_ref().map_or(0, Bytes::len);
+            if passed > PASSED_OVER_MAX {
+                return;
+            }
+        }
+    };
+    // Whether it came to its end does not matter.
+    let _ = tokio::time::timeout(PASSED_OVER_TIME, rest).await;
 }
 
 /// Why a body did not arrive.
