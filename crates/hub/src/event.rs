@@ -172,6 +172,8 @@ pub enum Body {
     Struck(Arc<Member>),
     /// The number of subscribers changed.
     SubscriptionCount(u32),
+    /// Events may have been lost before they came here, whoever is to blame.
+    Gap,
 }
 
 impl Event {
@@ -182,7 +184,7 @@ impl Event {
             Body::Published { data, attached, .. } => data.len() + attached.as_ref().map_or(0, |attached| attached.bytes()),
             Body::MemberAdded(member) | Body::MemberRemoved(member) => member.bytes(),
             Body::Enrolled(member) | Body::Struck(member) => member.bytes(),
-            Body::SubscriptionCount(_) => 0,
+            Body::SubscriptionCount(_) | Body::Gap => 0,
         };
         let charge = Charge::new(budget, bytes + size_of::<Self>());
         let encodings = [const { OnceLock::new() }; COMMON];
