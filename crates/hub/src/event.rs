@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many encoded forms of an event can be kept.
-pub const ENCODINGS: usize = 12;
+pub const ENCODINGS: usize = 13;
 /// How many of them, the first, have a place in every event.
 const COMMON: usize = 4;
 
