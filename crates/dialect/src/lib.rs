@@ -7,3 +7,4 @@ pub mod pusher;
 pub mod pushi;
 pub mod pushy;
 mod rate;
+pub mod wspush;

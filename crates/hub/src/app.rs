@@ -58,6 +58,10 @@ pub struct Dialects {
     pub pushi: bool,
     /// Pushy's protocol on SockJS and its trigger.
     pub pushy: bool,
+    /// Server-sent events.
+    pub sse: bool,
+    /// wspush's relays.
+    pub wspush: bool,
 }
 
 impl Dialects {

@@ -102,7 +102,7 @@ fn dialects(section: &mut Section<'_, '_>) -> Dialects {
     }
     let listed = listed.unwrap_or_default();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
-    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy") }
+    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy"), ..Dialects::default() }
 }
 
 /// `key` and `secret`, which an app may leave out if it has `keys`.

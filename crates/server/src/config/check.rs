@@ -62,7 +62,7 @@ fn speaks_to_clients(listener: &Listener) -> bool {
 pub fn dialects_of(listeners: &[Listener]) -> Dialects {
     let pusher = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher));
     // Pushy's clients speak to the apps of its sections only.
-    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi), pushy: false }
+    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi), ..Dialects::default() }
 }
 
 /// An app that lists no dialects is spoken to in all there are.
