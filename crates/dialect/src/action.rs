@@ -78,7 +78,7 @@ pub enum End {
     AppDisabled,
     /// The key by which the connection came in is gone.
     KeyGone,
-    /// The app has all the authorised connections it may have.
+    /// The app has all the authorised connections it may have, or the token of a relay (W-4.1).
     OverQuota,
     /// The API terminated the connections of the signed-in user.
     Terminated,
@@ -93,8 +93,12 @@ pub enum End {
 pub enum Action {
     /// Queue this text message.
     Send(Bytes),
+    /// Queue this binary message.
+    SendBinary(Bytes),
     /// Queue a ping frame with this payload.
     Ping(&'static [u8]),
+    /// Queue an empty pong frame that nobody asked for (W-8.1).
+    Pong,
     /// Join a channel, then feed [`Input::Subscribed`].
     Subscribe(Join),
     /// Say something else of oneself on a channel that the connection is on, then feed [`Input::Subscribed`].

@@ -8,3 +8,4 @@ pub mod pushi;
 pub mod pushy;
 mod rate;
 pub mod sse;
+pub mod wspush;

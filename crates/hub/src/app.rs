@@ -61,7 +61,7 @@ pub struct Dialects {
     pub pushy: bool,
     /// Server-sent events.
     pub sse: bool,
-    /// The relay from Redis.
+    /// wspush's relays.
     pub wspush: bool,
 }
 

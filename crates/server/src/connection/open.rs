@@ -5,7 +5,8 @@ use super::session::Session;
 use super::{Connection, Core};
 use crate::node::{AppHandle, Call, PushyService, Reply};
 use crate::shard::table::{Left, Table};
-use crate::transport::websocket::{Decoder, frame};
+use crate::transport::websocket::Decoder;
+use crate::transport::websocket::frame::{self, Coding, Opcode};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -184,6 +185,8 @@ impl Connection {
             // Where there are no pings there are heartbeats.
             Action::Ping(_) if is_polled || open.framed().is_some_and(Framed::is_draft) => {}
             Action::Ping(payload) => self.push(frame::ping(payload), core),
+            Action::Pong => self.push(frame::pong(b""), core),
+            Action::SendBinary(bytes) => self.push(frame::encode(Opcode::Binary, Coding::Plain, &bytes), core),
             Action::Subscribe(join) => {
                 // The confirmation is queued in the call that joins, so no event can overtake it.
                 let answer = open.subscribe(self.slot, &join, core);

@@ -118,7 +118,7 @@ impl World {
             Action::Release => self.log.push("release".to_owned()),
             Action::Close(close) => self.log.push(format!("close {}", close.code)),
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
-            Action::SignIn(_) | Action::Authorized => panic!("{action:?}"),
+            Action::SignIn(_) | Action::Authorized | Action::SendBinary(_) | Action::Pong => panic!("{action:?}"),
         }
     }
 
