@@ -1,5 +1,6 @@
 //! The one door: the only way to publish, subscribe, unsubscribe and ask. Limits and policies hold here; transports and APIs translate.
 
+mod history;
 mod keep;
 mod pushy;
 mod stored;
@@ -66,6 +67,8 @@ pub(crate) struct Node {
     recent: Window,
     /// Apps that Pushy's clients speak to.
     pub(crate) pushy: Vec<Arc<PushyService>>,
+    /// Which channels' events are stored for those who were away.
+    histories: history::Histories,
     /// Who is logged in at the REST API.
     pub(crate) logins: Logins,
     /// Spreads sessions over HTTP among the shards, in a way that no client knows.
@@ -153,6 +156,7 @@ impl Node {
             sse: Arc::new(config.sse.clone()),
             recent: config.recent.window,
             pushy,
+            histories: history::Histories::default(),
             logins: Logins::default(),
             spread: RandomState::default(),
             leaving: AtomicBool::new(false),
@@ -217,6 +221,7 @@ impl Node {
         }
         let new = Arc::new(new);
         self.apps.store(Arc::clone(&new));
+        self.histories.set(apps);
         self.command_all(|| Command::Reload(Arc::clone(&new)));
     }
 
