@@ -36,6 +36,7 @@ pub use reload::{AppChange, Changes, difference};
 pub use sse::Recent;
 pub use store::{History, Store};
 pub use units::Rate;
+pub(crate) use units::duration;
 
 use problem::Problems;
 use reader::{Reader, Section};
