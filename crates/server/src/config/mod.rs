@@ -12,6 +12,8 @@ mod problem;
 mod pushi;
 mod pushy;
 mod reader;
+#[expect(dead_code, reason = "its section is still to come")]
+mod redis;
 mod reference;
 mod reload;
 mod store;
@@ -21,6 +23,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use self::redis::{Redis, RedisLogin, RedisProtocol, RedisServer};
 pub use check::{descriptors_warning, dialects_of};
 pub use drop_in::DropIn;
 pub use file::{load, load_pushi, load_pushy, load_with_settings, reload, search_path};
