@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, SocketId, Watched};
+use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, Since, SocketId, Watched};
 
 /// What a session is told. The connection feeds one input, performs all [`Action`]s it gave rise to, and only then feeds the next.
 #[derive(Debug)]
@@ -152,6 +152,8 @@ pub struct Join {
     pub member: Option<Arc<Member>>,
     /// Whether it wants to be told of members that come and go, and of counts.
     pub notices: bool,
+    /// From where it reads, if it may be cut off and come back.
+    pub since: Option<Since>,
 }
 
 /// What a session asks the store.

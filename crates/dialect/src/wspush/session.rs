@@ -83,7 +83,9 @@ impl Session {
             return;
         }
         match input {
-            Input::Opened => actions.push_back(Action::Subscribe(Join { channel: self.channel.clone(), member: None, notices: false })),
+            Input::Opened => {
+                actions.push_back(Action::Subscribe(Join { channel: self.channel.clone(), member: None, notices: false, since: None }))
+            }
             Input::Subscribed { answer: Err(_), .. } => self.end(End::Fault, actions),
             Input::Text(text) => self.heard(text.len(), now, actions),
             Input::Binary(bytes) => self.heard(bytes.len(), now, actions),

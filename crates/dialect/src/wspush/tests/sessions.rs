@@ -8,7 +8,7 @@ use crate::wspush::token::Token;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use tidings_hub::{App, Cached, ChannelName, Dialects, Joined, MemberList, Refused, SocketId, Time};
+use tidings_hub::{App, Cached, ChannelName, Dialects, Joined, MemberList, Missed, Refused, SocketId, Time};
 
 struct Nothing;
 
@@ -55,7 +55,7 @@ fn closed(actions: &[Action]) -> Option<(u16, &str)> {
 }
 
 fn joined(channel: &ChannelName) -> Input<'_> {
-    Input::Subscribed { channel, answer: Ok(Joined { serial: 1, members: None, cache: Cached::Off }) }
+    Input::Subscribed { channel, answer: Ok(Joined { serial: 1, members: None, cache: Cached::Off, missed: Missed::default() }) }
 }
 
 /// W-6.11: it is on its channel and says nothing of it.
