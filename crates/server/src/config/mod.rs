@@ -12,7 +12,6 @@ mod problem;
 mod pushi;
 mod pushy;
 mod reader;
-#[expect(dead_code, reason = "its section is still to come")]
 mod redis;
 mod reference;
 mod reload;
@@ -20,6 +19,7 @@ mod sse;
 mod store;
 mod tree;
 mod units;
+mod wspush;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,7 @@ pub use reload::{AppChange, Changes, difference};
 pub use sse::Recent;
 pub use store::{History, Store};
 pub use units::Rate;
+pub use wspush::Wspush;
 
 use problem::Problems;
 use reader::{Reader, Section};
@@ -64,6 +65,8 @@ pub struct Config {
     pub pushi: Vec<Pushi>,
     /// Apps that Pushy's clients speak to.
     pub pushy: Vec<Pushy>,
+    /// Relays from Redis.
+    pub wspush: Vec<Wspush>,
     /// How streams of server-sent events behave.
     pub sse: tidings_dialect::sse::session::Settings,
     /// What channels keep for those who come back.
@@ -159,7 +162,6 @@ pub fn read(
 /// The whole document, section by section.
 fn whole(root: &mut Section<'_, '_>) -> Config {
     root.later(&["cluster"], "this build serves as one node");
-    root.later(&["wspush"], "this build speaks no such dialect");
     let mut histories = HashMap::new();
     Config {
         listeners: root.sections("listeners", listener::listener),
@@ -174,6 +176,7 @@ fn whole(root: &mut Section<'_, '_>) -> Config {
         recent: root.section("recent", sse::recent),
         pushi: root.sections("pushi", pushi::pushi),
         pushy: root.sections("pushy", pushy::pushy),
+        wspush: root.sections("wspush", wspush::wspush),
         histories: std::mem::take(&mut histories),
         file: None,
         document: None,

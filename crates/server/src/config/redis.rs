@@ -67,6 +67,7 @@ impl Redis {
     ///
     /// # Errors
     /// A sentence that says what would be right, without the password.
+    #[cfg(test)]
     pub(crate) fn at(address: &str) -> Result<Self, String> {
         let (server, database) = parse(address, PORT)?;
         Ok(Self { server, database, sentinels: Vec::new(), master: String::new(), protocol: RedisProtocol::Resp2, ca_file: None })
