@@ -11,6 +11,7 @@ mod store;
 mod subscribe;
 mod target;
 mod welcome;
+mod wspush;
 
 use crate::config::{self, Broken};
 use crate::run;
@@ -35,6 +36,7 @@ Examples:
   tidings apps create shop              make an app in the store; servers that run notice it
   tidings backup copy.db                copy the store while servers use it
   tidings pushi                         take the place of Pushi, with the variables that it reads
+  tidings wspush -prefix news.          take the place of wspush, with the flags that it takes
   tidings completions bash              print completions for a shell
 
 Without --config the first of these files is read: ./tidings.toml, ~/.config/tidings/tidings.toml, /etc/tidings/tidings.toml.
@@ -73,6 +75,8 @@ enum Command {
     Pushi(pushi::Pushi),
     /// Take the place of Pushy, with its own configuration file.
     Pushy(pushy::Pushy),
+    /// Take the place of wspush, with its own flags.
+    Wspush(wspush::Wspush),
     /// Publish one event on any Pusher-compatible server.
     Publish(publish::Publish),
     /// Print the events of channels of any Pusher-compatible server.
@@ -107,6 +111,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Backup(backup)) => backup.run(),
         Some(Command::Pushi(pushi)) => pushi.run(),
         Some(Command::Pushy(pushy)) => pushy.run(),
+        Some(Command::Wspush(wspush)) => wspush.run(),
         Some(Command::Publish(publish)) => wait(publish.run()),
         Some(Command::Subscribe(subscribe)) => wait(subscribe.run()),
         Some(Command::SseUrl(url)) => print(&url.line(crate::clock::unix_time())?),
