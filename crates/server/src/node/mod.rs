@@ -26,7 +26,7 @@ use tidings_dialect::sse;
 use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-pub(crate) use wspush::RelayService;
+pub(crate) use wspush::{Place as RelayPlace, RelayService};
 
 /// Everything of a node that shards, API and timers share.
 pub(crate) struct Node {
