@@ -8,7 +8,7 @@ use crate::api::{self, ApiRequest, Caller as ApiCaller};
 use crate::config::Dialect;
 use crate::connection::Spoken;
 use crate::listener::{Listener, NodeGuard, Peer, assign};
-use crate::node::Node;
+use crate::node::{Node, RelayService};
 use crate::page;
 use crate::shard::socket::Socket;
 use crate::shard::tls::TlsSocket;
@@ -137,6 +137,7 @@ impl Caller {
         let read_only = request.method() == Method::GET || request.method() == Method::HEAD;
         match rest {
             "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => self.metrics().await.into_response(),
+            "/debug/vars" if read_only && self.statistics().is_some() => self.vars().await.into_response(),
             "/ready" if read_only => self.ready().await.into_response(),
             "/health" if read_only && !pushi => health().into_response(),
             _ if pusher && rest.starts_with("/app/") => upgrade_required().into_response(),
@@ -183,11 +184,37 @@ impl Caller {
         Asking { node, listener, address, hop, tls: self.tls, line: self.line.clone() }
     }
 
+    /// Whether clients may be sent here. Relays whose Redis is away are named to those who look at them or at everything; it is a reason to
+    /// send nobody where there is nothing else.
     async fn ready(&self) -> Answer {
+        let checks: String = self.relays().map(|relay| relay.check()).collect();
+        let dialects = &self.listener.config.dialects;
+        let is_relay = |dialect: &Dialect| matches!(dialect, Dialect::Wspush(_) | Dialect::WspushStatistics(_));
+        let away = dialects.iter().all(is_relay) && self.relays().any(|relay| !relay.is_connected());
         match self.node.ready().await {
-            Ok(()) => Answer::text(200, &b"ready\n"[..]),
-            Err(why) => Answer::text(503, format!("{why}\n")),
+            Err(why) => Answer::text(503, format!("{why}\n{checks}")),
+            Ok(()) if away => Answer::text(503, format!("Redis not ready\n{checks}")),
+            Ok(()) => Answer::text(200, format!("ready\n{checks}")),
         }
+    }
+
+    /// The relays that this listener is about.
+    fn relays(&self) -> impl Iterator<Item = &Arc<RelayService>> {
+        let listener = &self.listener;
+        let about = |relay: &RelayService| listener.speaks(&relay.config.dialect()) || listener.speaks(&relay.config.statistics());
+        self.node.relays.iter().filter(move |relay| about(relay) || listener.speaks(&Dialect::Metrics))
+    }
+
+    /// The relay whose statistics are told here.
+    fn statistics(&self) -> Option<&Arc<RelayService>> {
+        self.node.relays.iter().find(|relay| self.listener.speaks(&relay.config.statistics()))
+    }
+
+    /// W-9.1. Made where nobody waits: it reads files.
+    async fn vars(&self) -> Answer {
+        let counts = self.statistics().map(|relay| relay.statistics()).unwrap_or_default();
+        let page = tokio::task::spawn_blocking(move || crate::metrics::vars(&counts)).await;
+        page.unwrap_or_else(|_| Answer::text(500, &b"The statistics could not be read.\n"[..]))
     }
 
     /// A trigger of Pushy's publishers.
