@@ -6,6 +6,7 @@ mod output;
 mod publish;
 mod pushi;
 mod pushy;
+mod sse_url;
 mod store;
 mod subscribe;
 mod target;
@@ -31,6 +32,7 @@ Examples:
   tidings check --reference             list every setting with its default
   tidings subscribe news                print the events of a channel
   tidings publish news hello hi          publish one
+  tidings sse-url news                  print the URL at which EventSource and curl read a channel
   tidings apps create shop              make an app in the store; servers that run notice it
   tidings backup copy.db                copy the store while servers use it
   tidings pushi                         take the place of Pushi, with the variables that it reads
@@ -79,6 +81,8 @@ enum Command {
     Publish(publish::Publish),
     /// Print the events of channels of any Pusher-compatible server.
     Subscribe(subscribe::Subscribe),
+    /// Print the URL of a stream of server-sent events, signed if its channels need it.
+    SseUrl(sse_url::SseUrl),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -110,6 +114,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Wspush(wspush)) => wspush.run(),
         Some(Command::Publish(publish)) => wait(publish.run()),
         Some(Command::Subscribe(subscribe)) => wait(subscribe.run()),
+        Some(Command::SseUrl(url)) => print(&url.line(crate::clock::unix_time())?),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidings", &mut script);

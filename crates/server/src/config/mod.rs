@@ -40,6 +40,7 @@ pub use reload::{AppChange, Changes, difference};
 pub use sse::Recent;
 pub use store::{History, Store};
 pub use units::Rate;
+pub(crate) use units::duration;
 pub use wspush::Wspush;
 
 use problem::Problems;
