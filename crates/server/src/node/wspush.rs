@@ -180,3 +180,55 @@ impl Node {
 fn served<'a>(apps: &'a super::Apps, service: &RelayService) -> Option<&'a Arc<AppHandle>> {
     apps.by_id(&service.config.app).filter(|app| app.app.enabled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::World;
+
+    const RELAY: &str = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"secret-of-the-app\"\n\
+                         [[wspush]]\napp = \"1\"\nconnections_per_token = 3\n";
+
+    fn channel(name: &str) -> ChannelName {
+        ChannelName::parse(name).unwrap()
+    }
+
+    /// W-4.1, W-4.4, W-10.1: a place is free again at once, and nothing stays of a token that nobody has.
+    #[test]
+    fn a_token_has_so_many_places() {
+        let world = World::new(RELAY);
+        let relay = &world.node.relays[0];
+        let (foo, bar) = (channel("Foo"), channel("foo"));
+        let mut places: Vec<_> = (0..3).map(|_| relay.enter(&foo).unwrap()).collect();
+        assert!(relay.enter(&foo).is_none() && relay.enter(&foo).is_none());
+        let other = relay.enter(&bar).unwrap();
+        let counts = || relay.statistics();
+        assert_eq!((counts().sessions_seen, counts().sessions_open, counts().sessions_refused), (6, 4, 2));
+        drop(places.pop());
+        let again = relay.enter(&foo).unwrap();
+        assert!(relay.enter(&foo).is_none());
+        drop((places, again, other));
+        assert_eq!((counts().sessions_seen, counts().sessions_open, counts().sessions_refused), (8, 0, 3));
+        assert!(relay.places().is_empty());
+    }
+
+    #[test]
+    fn places_are_counted_by_all_threads_together() {
+        let world = World::new(RELAY);
+        let relay = &world.node.relays[0];
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..2_000 {
+                        let held: Vec<_> = (0..3).filter_map(|_| relay.enter(&channel(["a", "b"][round % 2]))).collect();
+                        assert!(relay.places().values().all(|taken| (1..=3).contains(taken)));
+                        drop(held);
+                    }
+                });
+            }
+        });
+        let counts = relay.statistics();
+        assert_eq!((counts.sessions_seen, counts.sessions_open), (24_000, 0));
+        assert!(relay.places().is_empty());
+    }
+}

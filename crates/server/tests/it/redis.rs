@@ -135,6 +135,8 @@ pub fn sentinel(of: &Redis, master: &str) -> Redis {
             start(Command::new("setpriv"), directory.path(), &[&[file.display().to_string()], &common(port)[..], &arguments].concat());
         let mut started = Redis { child, port, arguments, login, directory };
         if started.answers() {
+            // It looks every ten seconds if nobody says otherwise.
+            started.ask::<()>(&["SENTINEL", "DEBUG", "INFO-PERIOD", "100"]);
             return started;
         }
     }

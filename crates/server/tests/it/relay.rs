@@ -381,6 +381,64 @@ fn an_app_may_be_disabled() {
     assert_eq!(subscriber.data_of("message"), "taken");
 }
 
+/// W-2.9, W-9.1, W-9.3: a listener that serves nothing else is not ready while Redis is away. The statistics tell of it, and so does whoever
+/// watches all; others do not.
+#[test]
+fn health_says_whether_redis_is_there() {
+    if !with_redis() {
+        return;
+    }
+    let mut redis = Redis::start();
+    let listener = |dialects: &str| format!("[[listeners]]\naddress = \"127.0.0.1:0\"\ndialects = {dialects}\n");
+    let listeners = ["[\"wspush:news\"]", "[\"wspush-statistics:news\"]", "[\"pusher\", \"wspush:news\"]", "[\"pusher\"]", "[\"metrics\"]"];
+    let relay = format!("[[wspush]]\nname = \"news\"\napp = \"1\"\nredis = \"127.0.0.1:{}\"\n", redis.port);
+    let scene = Scene::new(&format!("{}{relay}", listeners.map(listener).concat()));
+    let ready = |place: usize| {
+        let response = scene.peer_at(place).ask("GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        (response.status, response.body)
+    };
+    let there = "redis of the relay news: connected\n";
+    let vars = || {
+        let response = scene.peer_at(1).ask("GET /debug/vars HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!((response.status, response.header("content-type")), (200, Some("application/json; charset=utf-8")));
+        serde_json::from_str::<serde_json::Value>(&response.body).unwrap()
+    };
+    eventually("the relay to be there", || (ready(1).0 == 200).then_some(()));
+    for place in [0, 1, 2, 4] {
+        assert_eq!(ready(place), (200, format!("ready\n{there}")), "{}", listeners[place]);
+    }
+    assert_eq!(ready(3), (200, "ready\n".to_owned()));
+    publish(&mut redis.connect(), b"example.Foo", b"hello");
+    eventually("the message to be counted", || (vars()["wspush"]["messages_seen"] == 1).then_some(()));
+    assert_eq!((&vars()["wspush"]["redis_connected"], &vars()["wspush"]["redis_reconnects"]), (&1.into(), &0.into()));
+    assert!(vars()["memstats"]["Alloc"].as_u64().unwrap() > 1 << 20 && !vars()["cmdline"].as_array().unwrap().is_empty());
+
+    redis.kill();
+    eventually("the relay to be away", || (ready(1).0 == 503).then_some(()));
+    let away = "redis of the relay news: away\n";
+    for place in [0, 1] {
+        assert_eq!(ready(place), (503, format!("Redis not ready\n{away}")), "{}", listeners[place]);
+    }
+    for place in [2, 4] {
+        assert_eq!(ready(place), (200, format!("ready\n{away}")), "{}", listeners[place]);
+    }
+    assert_eq!(ready(3), (200, "ready\n".to_owned()));
+    assert_eq!(vars()["wspush"]["redis_connected"], 0);
+    // What needs no Redis goes on.
+    let mut subscriber = scene.client_at(2);
+    subscriber.subscribe("Foo");
+    scene.peer_at(3).publish("Foo", "e", "published");
+    assert_eq!(subscriber.data_of("e"), "published");
+
+    redis.start_again();
+    eventually("the relay to be back", || (ready(1).0 == 200).then_some(()));
+    assert_eq!(vars()["wspush"]["redis_reconnects"], 1);
+    for (place, path) in [(1, "/"), (1, "/metrics"), (3, "/debug/vars"), (4, "/debug/vars")] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(scene.peer_at(place).ask(request).status, 404, "{path} at {}", listeners[place]);
+    }
+}
+
 /// A server that stops lets go of its subscription.
 #[test]
 fn a_server_that_stops_unsubscribes() {
