@@ -172,8 +172,8 @@ impl Server {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
         let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, commands))).collect();
-        let relays = config.wspush.iter().map(|section| Arc::new(RelayService::new(section))).collect();
-        let (sockets, addresses) = bind_all(&config, &Mounts::new(&pushy))?;
+        let relays: Vec<_> = config.wspush.iter().map(|section| Arc::new(RelayService::new(section))).collect();
+        let (sockets, addresses) = bind_all(&config, &Mounts::new(&pushy, &relays))?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
         let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;
         let hub = Hub::new(tidings_hub::Options {

@@ -48,8 +48,8 @@ impl World {
         });
         let handles = seeds.iter().map(Seed::handle).collect();
         let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, &Commands::default()))).collect();
-        let relays = config.wspush.iter().map(|section| Arc::new(RelayService::new(section))).collect();
-        let mounts = Mounts::new(&pushy);
+        let relays: Vec<_> = config.wspush.iter().map(|section| Arc::new(RelayService::new(section))).collect();
+        let mounts = Mounts::new(&pushy, &relays);
         let node = Arc::new(Node::new(
             hub,
             Clock::start(),

@@ -1,6 +1,7 @@
 //! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
 
 use super::line::{Line, Stream};
+use super::relayed;
 use super::response::Answer;
 use super::tunnel::{self, Answering, Asking, Broken};
 use crate::api::pushi::RestRequest;
@@ -120,7 +121,11 @@ async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Inc
     let mount = caller.listener.mounts.iter().find(|mount| mount.find(rest).is_some());
     let is_upgrade = is_upgrade(request.headers()) && request.version() <= http::Version::HTTP_11;
     let is_stream = super::stream_of(&caller.listener, &path).is_some();
+    let query = request.uri().query().unwrap_or_default();
+    let is_relayed = relayed::claims(&caller.listener, request.method().as_str(), &path, query, is_upgrade);
     Ok(match mount {
+        None if is_relayed && is_upgrade => caller.tunnel_upgrade(guard, &mut request).await.map(Either::Left),
+        None if is_relayed => caller.tunnel(0, request).await,
         Some(_) if is_upgrade => caller.tunnel_upgrade(guard, &mut request).await.map(Either::Left),
         Some(mount) => caller.tunnel(mount.service.settings().request_bytes, request).await,
         None if is_upgrade => upgrade(caller, guard, &mut request).map(Either::Left),

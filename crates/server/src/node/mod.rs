@@ -26,7 +26,7 @@ use tidings_dialect::sse;
 use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
-pub(crate) use wspush::RelayService;
+pub(crate) use wspush::{Place as RelayPlace, RelayService};
 
 /// Everything of a node that shards, API and timers share.
 pub(crate) struct Node {
@@ -186,7 +186,9 @@ impl Node {
 
     /// What an app of the store is spoken to in.
     fn dialects_of(&self, app: &AppId) -> Dialects {
-        Dialects { pushy: self.pushy.iter().any(|service| service.config.app == *app), ..self.dialects }
+        let pushy = self.pushy.iter().any(|service| service.config.app == *app);
+        let wspush = self.relays.iter().any(|relay| relay.config.app == *app);
+        Dialects { pushy, wspush, ..self.dialects }
     }
 
     /// The shard that has the session of that name over HTTP, of all of its mount.
