@@ -120,6 +120,24 @@ fn users_get_in() {
     }
 }
 
+/// W-2.8: what the manual says is all that a user needs.
+#[test]
+fn users_need_not_be_allowed_much() {
+    if !with_redis() {
+        return;
+    }
+    let rights: [(&str, &[&str]); 3] = [("", &[]), ("/2", &["+select"]), ("/0\"\nredis_protocol = \"resp3", &["+hello"])];
+    for (more, right) in rights {
+        let user = ["--user", "relay", "on", ">password", "resetchannels", "&example.*", "-@all", "+psubscribe", "+ping"];
+        let redis = Redis::with(&[&user, right].concat(), "");
+        relays(&scene(&format!("redis = \"redis://relay:password@127.0.0.1:{}{more}\"", redis.port)), &redis);
+        for command in ["PSUBSCRIBE example.*", "PING"] {
+            let words: Vec<_> = ["ACL", "DRYRUN", "relay"].into_iter().chain(command.split(' ')).collect();
+            assert_eq!(redis.ask::<String>(&words), "OK", "{command}");
+        }
+    }
+}
+
 /// W-2.8: a certificate is checked against the file, and nobody is let in without one that fits.
 #[test]
 fn tls_is_spoken() {
@@ -324,8 +342,9 @@ fn sentinels_name_the_master() {
     if !with_redis() {
         return;
     }
-    let first = Redis::start();
-    let second = Redis::with(&["--replicaof", "127.0.0.1", &first.port.to_string()], "");
+    let at_once = ["--repl-diskless-sync-delay", "0"];
+    let first = Redis::with(&at_once, "");
+    let second = Redis::with(&[&at_once[..], &["--replicaof", "127.0.0.1", &first.port.to_string()]].concat(), "");
     let linked = || first.ask::<String>(&["INFO", "replication"]).contains("state=online");
     eventually("the second to follow the first", || linked().then_some(()));
     let sentinel = sentinel(&first, "main");
