@@ -422,13 +422,22 @@ impl Channels {
         let app = self.settings();
         for stripe in &self.stripes {
             let channels: Vec<_> = read(stripe).values().filter(|channel| wanted(&channel.name)).cloned().collect();
-            for channel in channels {
-                let Some(mut state) = channel.lock() else { continue };
-                if !state.gone {
-                    let event = state.place(&self.emission(&app, &channel), None, Body::Gap);
-                    self.release(&app, &channel, &mut state, event, now);
-                }
-            }
+            channels.iter().for_each(|channel| self.gap_on(&app, channel, now));
+        }
+    }
+
+    /// The same for one channel, if it is there.
+    pub fn gap_at(&self, name: &ChannelName, now: Time) {
+        if let Some(channel) = self.find(name.as_str()) {
+            self.gap_on(&self.settings(), &channel, now);
+        }
+    }
+
+    fn gap_on(&self, app: &App, channel: &Arc<Channel>, now: Time) {
+        let Some(mut state) = channel.lock() else { return };
+        if !state.gone {
+            let event = state.place(&self.emission(app, channel), None, Body::Gap);
+            self.release(app, channel, &mut state, event, now);
         }
     }
 

@@ -26,6 +26,8 @@ mod log;
 mod metrics;
 mod node;
 mod page;
+mod redis;
+mod relay;
 mod shard;
 mod store;
 mod tls;

@@ -16,6 +16,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+mod relays;
+
+pub(crate) use relays::vars;
+
 #[cfg(test)]
 mod tests;
 
@@ -109,14 +113,27 @@ fn metrics() -> Vec<Metric> {
     use Read::{Each, Maybe, One, Shard, Text};
     let (bytes, seconds) = (|| Some(Unit::Bytes), || Some(Unit::Seconds));
     let metric = |kind, name, unit, read, help| Metric { kind, name, unit, read, help };
-    vec![
+    let mut metrics = vec![
         metric(Gauge, "connections", None, One(|at| at.live.connections), "Open sockets, whatever is spoken on them."),
-        metric(Gauge, "sessions", None, One(|at| at.live.sessions), "WebSocket connections with a session in force."),
+        metric(
+            Gauge,
+            "sessions",
+            None,
+            One(|at| at.live.sessions),
+            "Sessions in force, over WebSocket or HTTP, streams of server-sent events included.",
+        ),
         metric(Gauge, "subscriptions", None, One(|at| at.live.subscriptions), "Subscriptions in force."),
         metric(Gauge, "users", None, One(|at| at.live.users), "Users signed in, each once in an app however many connections it has."),
         metric(Gauge, "channels", None, One(|at| at.live.channels), "Channels that are occupied or remember an event."),
         metric(Gauge, "events", None, One(|at| at.live.events), "Events in memory: on their way to somebody, or remembered."),
         metric(Gauge, "held", bytes(), One(|at| at.live.held_bytes), "What events, their encoded forms and outboxes hold."),
+        metric(
+            Gauge,
+            "recent",
+            bytes(),
+            One(|at| at.node.hub.recent_bytes() as u64),
+            "Recent events that channels keep for those who come back.",
+        ),
         metric(Gauge, "budget", bytes(), One(|at| at.node.hub.budget().max() as u64), "What they may hold: `limits.memory_bytes`."),
         metric(Gauge, "app_connections", None, Each("app", app_connections), "Connections that count for the app's own limit."),
         metric(
@@ -265,7 +282,9 @@ fn metrics() -> Vec<Metric> {
             "Descriptors in use: one for each socket, and some.",
         ),
         metric(Info, "build", None, Text("version", VERSION), "The version and commit that run."),
-    ]
+    ];
+    metrics.extend(relays::metrics());
+    metrics
 }
 
 /// Nothing if there is no store.
@@ -309,8 +328,13 @@ fn named<const N: usize>(values: [(&str, u64); N]) -> Vec<(String, u64)> {
 }
 
 fn resident_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// What the system says of the process's memory under that name.
+fn status_bytes(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kibibytes: u64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kibibytes: u64 = status.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
 

@@ -129,7 +129,7 @@ pub fn encode_event(event: &Event, at: At<'_>, out: &mut Vec<u8>) -> Result<(), 
     match &event.body {
         Body::Published { name, data, .. } => published(name, data, at, out),
         Body::Gap => {
-            encode_gap(&event.channel, at, out);
+            encode_gap(&event.channel, Some(at), out);
             Ok(())
         }
         Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::Enrolled(_) | Body::Struck(_) | Body::SubscriptionCount(_) => {
@@ -146,8 +146,9 @@ pub fn encode_stored(event: &StoredEvent, at: At<'_>, out: &mut Vec<u8>) -> Resu
     published(&event.name, &event.data, at, out)
 }
 
-/// Appends the block that tells a reader that it may have missed events of a channel, before what follows.
-pub fn encode_gap(channel: &ChannelName, at: At<'_>, out: &mut Vec<u8>) {
+/// Appends the block that tells a reader that it may have missed events of a channel, before what follows. Where there are more to be told it stays
+/// where it was: should it be cut off in between, it is told all of them again.
+pub fn encode_gap(channel: &ChannelName, at: Option<At<'_>>, out: &mut Vec<u8>) {
     block(GAP, at, &serde_json::json!({ "channel": channel.as_str() }).to_string(), out);
 }
 
@@ -156,13 +157,13 @@ fn published(name: &str, data: &[u8], at: At<'_>, out: &mut Vec<u8>) -> Result<(
     if name.contains(['\r', '\n', '\0']) {
         return Err(Unspeakable);
     }
-    block(name, at, data, out);
+    block(name, Some(at), data, out);
     Ok(())
 }
 
-/// Appends what a stream begins with: how long to wait before coming back, and where the reader is. `resumed` tells one that came back whether all it
-/// has missed follows.
-pub fn encode_beginning(retry_millis: u128, channels: &[ChannelName], resumed: Option<bool>, at: At<'_>, out: &mut Vec<u8>) {
+/// Appends what a stream begins with: how long to wait before coming back, and where the reader is; not yet, if it is to be told of gaps first.
+/// `resumed` tells one that came back whether all it has missed follows.
+pub fn encode_beginning(retry_millis: u128, channels: &[ChannelName], resumed: Option<bool>, at: Option<At<'_>>, out: &mut Vec<u8>) {
     let channels: Vec<&str> = channels.iter().map(ChannelName::as_str).collect();
     let data = match resumed {
         None => serde_json::json!({ "channels": channels }),
@@ -176,12 +177,14 @@ pub fn encode_beginning(retry_millis: u128, channels: &[ChannelName], resumed: O
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
 /// One event: its name, an id, its data line by line.
-fn block(name: &str, at: At<'_>, data: &str, out: &mut Vec<u8>) {
-    for part in ["event: ", name, "\nid: "] {
+fn block(name: &str, at: Option<At<'_>>, data: &str, out: &mut Vec<u8>) {
+    for part in ["event: ", name, "\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    // Writing to memory does not fail.
-    let _ = writeln!(out, "{at}");
+    if let Some(at) = at {
+        // Writing to memory does not fail.
+        let _ = writeln!(out, "id: {at}");
+    }
     for line in lines(data) {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(line.as_bytes());
@@ -259,7 +262,7 @@ mod tests {
     #[test]
     fn a_stream_begins_with_where_it_stands() {
         let mut out = Vec::new();
-        encode_beginning(50, &[channel("a"), channel("b\"")], None, At::Now(Stream(1), &[2, 3]), &mut out);
+        encode_beginning(50, &[channel("a"), channel("b\"")], None, Some(At::Now(Stream(1), &[2, 3])), &mut out);
         let text = "retry: 50\nevent: tidings:subscribed\nid: 1-2.3\ndata: {\"channels\":[\"a\",\"b\\\"\"]}\n\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }

@@ -200,8 +200,10 @@ impl Session {
         let resumed = (beginning.resume != Resume::No).then_some(gaps.is_empty());
         let mut out = Vec::new();
         let id = Id::new(&names, &positions);
-        codec::encode_beginning(self.settings.retry.as_millis(), &names, resumed, At::Id(&id), &mut out);
-        gaps.iter().for_each(|channel| codec::encode_gap(channel, At::Id(&id), &mut out));
+        codec::encode_beginning(self.settings.retry.as_millis(), &names, resumed, gaps.is_empty().then_some(At::Id(&id)), &mut out);
+        for (place, channel) in gaps.iter().enumerate() {
+            codec::encode_gap(channel, (place + 1 == gaps.len()).then_some(At::Id(&id)), &mut out);
+        }
         actions.push_back(Action::Send(out.into()));
         let mut rest = VecDeque::new();
         for (at, (serial, missed)) in beginning.joined.into_iter().enumerate() {
@@ -241,7 +243,7 @@ impl Session {
             end => {
                 positions[*at] = *joined;
                 if end.is_none() {
-                    codec::encode_gap(&names[*at], At::Id(&Id::new(&names, positions)), &mut out);
+                    codec::encode_gap(&names[*at], Some(At::Id(&Id::new(&names, positions))), &mut out);
                 }
                 rest.pop_front();
             }
@@ -284,5 +286,7 @@ fn close() -> Action {
     Action::Close(Close { code: 1000, reason: "".into() })
 }
 
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod tests;

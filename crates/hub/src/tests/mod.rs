@@ -259,6 +259,10 @@ impl World {
                 self.channels.gap(|name| name.as_str().starts_with(prefix), self.now);
                 String::new()
             }
+            ["gap", "at", channel] => {
+                self.channels.gap_at(&name(channel), self.now);
+                String::new()
+            }
             ["keep", pattern, events, ref stored @ ..] => {
                 let window = Window { events: events.parse().unwrap(), ..self.app.recents.window };
                 self.app.recents.patterns =

@@ -183,6 +183,8 @@ fn a_gap_is_told_to_all_at_its_place() {
             ("publish news 3", "a: news#3:3"),
             ("c reads news from 7 1", "@3 gap 3:3"),
             ("d reads news from 7 2", "@3 3:3"),
+            ("gap at ne", ""),
+            ("gap at old", "b: old#1:gap"),
             ("store news 4", ""),
             ("gap news", ""),
             ("commit", "stored [news#4:4] | a: news#4:4, news#5:gap | c: news#4:4, news#5:gap | d: news#4:4, news#5:gap"),

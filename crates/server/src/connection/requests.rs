@@ -190,7 +190,7 @@ impl Connection {
                 }
                 First::TooLarge => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
                 First::Bad(why) => return self.reject(&Answer::text(400, format!("{why}\n")), core),
-                First::Other => return self.to_service(bytes, core),
+                First::Other => return self.leave_to_service(bytes, core),
                 First::Publish(..) | First::PushiPublish(..) if !core.node.has_room() => {
                     requests.enter(Phase::Room, limits.publish_wait, core.now);
                     requests.keep(bytes);
@@ -228,13 +228,13 @@ impl Connection {
                     match self.answer_publish(&head, body, core) {
                         Some(Verdict::Keep) => head.len,
                         Some(verdict) => return verdict,
-                        None => return self.to_service(bytes, core),
+                        None => return self.leave_to_service(bytes, core),
                     }
                 }
                 First::PushiPublish(head, body) => {
                     let len = head.len;
                     match self.publish_pushi(&head, body, core) {
-                        Published::Unknown => return self.to_service(bytes, core),
+                        Published::Unknown => return self.leave_to_service(bytes, core),
                         Published::Waits => {
                             let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
                             requests.keep_alive = head.keep_alive;
@@ -252,6 +252,15 @@ impl Connection {
                     self.answer_stream(&stream, core);
                     return self.receive(&mut bytes[len..], core, inflater);
                 }
+                First::Relayed(relayed) => {
+                    let len = relayed.head.len;
+                    requests.enter(Phase::Idle, limits.idle_timeout, core.now);
+                    self.answer_relayed(&relayed, core);
+                    if !matches!(self.stage, Stage::Http(_)) {
+                        return self.receive(&mut bytes[len..], core, inflater);
+                    }
+                    len
+                }
                 First::Upgrade(head, upgrade) => {
                     if core.node.is_draining() && upgrade.is_ok() {
                         requests.enter(Phase::Refusal, DRAINING_PAUSE, core.now);
@@ -268,7 +277,7 @@ impl Connection {
     }
 
     /// Gives the service what was read, once all that was answered here is written: it knows nothing of that.
-    fn to_service(&mut self, bytes: &[u8], core: &Core) -> Verdict {
+    fn leave_to_service(&mut self, bytes: &[u8], core: &Core) -> Verdict {
         match &mut self.stage {
             Stage::Http(requests) if core.outgoing.owed(self.slot) > 0 => {
                 requests.enter(Phase::Writing, core.node.limits.idle_timeout, core.now);
@@ -448,7 +457,7 @@ impl Connection {
             Session::Pusher(_) => Format::default().deflated(deflate),
             Session::Pushi(_) => Format::Pushi,
             // They come by other ways.
-            Session::Pushy(_) | Session::Stream(..) | Session::Trial(_) => Format::default(),
+            Session::Pushy(_) | Session::Stream(..) | Session::Relayed(_) | Session::Trial(_) => Format::default(),
         };
         core.outgoing.set_format(self.slot, format);
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
@@ -589,7 +598,7 @@ impl Connection {
     }
 
     /// Completes the upgrade, says why not, and closes.
-    fn refuse(&mut self, response: &[u8], last: &LastWord, core: &mut Core) {
+    pub(super) fn refuse(&mut self, response: &[u8], last: &LastWord, core: &mut Core) {
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         core.stats.refused.add(1);
         self.last_word(last, core);

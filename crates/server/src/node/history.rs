@@ -1,7 +1,7 @@
 //! Histories: channels of which every event is stored, for readers who were away for longer than memory lasts. The store is told which they are,
 //! so that it knows since when nothing is missing.
 
-use super::Node;
+use super::{AppHandle, Node};
 use crate::clock::unix_time;
 use crate::store::{Coverage, HistoryRow, PageSize, Store, StoreError};
 use bytes::Bytes;
@@ -65,6 +65,17 @@ impl Histories {
         }
     }
 
+    /// Something may have been missed on channels of an app.
+    fn break_off(&self, app: &AppId) {
+        let mut state = self.state();
+        if state.channels.contains_key(app) {
+            state.changes += 1;
+            let change = state.changes;
+            state.broken.insert(app.clone(), change);
+            self.changed.notify_one();
+        }
+    }
+
     /// What the store is to know, and how many changes that is.
     fn coverage(&self) -> (Vec<Coverage>, u64) {
         let state = self.state();
@@ -119,6 +130,8 @@ impl Node {
     /// [`StoreError`]: it knows nothing of it.
     pub(crate) async fn begin_histories(&self) -> Result<(), StoreError> {
         let Some(store) = self.store() else { return Ok(()) };
+        // What their Redis had while no server ran is not stored.
+        self.relays.iter().for_each(|relay| self.histories.break_off(&relay.config.app));
         store.begin_run(self.hub.epoch()).await?;
         self.tell_histories(store).await
     }
@@ -140,6 +153,17 @@ impl Node {
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Events of channels may have been lost before they came here: whoever listens and can be told is told, and so is who comes back later.
+    pub(super) fn gap(&self, handle: &AppHandle, wanted: impl Fn(&ChannelName) -> bool) {
+        self.break_history(handle);
+        handle.channels.gap(wanted, self.clock.now());
+    }
+
+    /// Nobody goes on from what is stored before this moment.
+    pub(super) fn break_history(&self, handle: &AppHandle) {
+        self.histories.break_off(&handle.app.id);
     }
 
     /// Where in the store readers were.
@@ -233,6 +257,15 @@ mod tests {
         histories.was_told(now);
         assert!(histories.is_told());
         histories.set(&apps(&[("a", true)]));
-        assert!(histories.is_told(), "the same");
+        histories.break_off(&AppId::new("2"));
+        assert!(histories.is_told(), "the same, and nothing of what is stored is broken");
+        histories.break_off(&AppId::new("1"));
+        let (broken, before) = histories.coverage();
+        histories.break_off(&AppId::new("1"));
+        histories.was_told(before);
+        assert!(broken[0].anew && !histories.is_told());
+        let (broken, now) = histories.coverage();
+        histories.was_told(now);
+        assert!(broken[0].anew && histories.is_told() && !histories.coverage().0[0].anew);
     }
 }

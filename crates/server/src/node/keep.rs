@@ -34,6 +34,8 @@ pub(crate) enum Reply {
         /// The event's name.
         event: Arc<str>,
     },
+    /// Who listens on the channel, only if it went wrong: whoever published waits for nothing and has nothing to send again.
+    Gap { app: Arc<AppHandle>, channel: ChannelName },
     /// Whoever waits.
     Task(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -202,6 +204,12 @@ impl Node {
             Reply::Session { socket, channel, event } => {
                 if let (Err(error), Some(shard)) = (outcome, self.shards.get(socket.shard())) {
                     shard.command(Command::NotStored { socket, channel, event, error });
+                }
+            }
+            Reply::Gap { app, channel } => {
+                if outcome.is_err() {
+                    self.break_history(&app);
+                    app.channels.gap_at(&channel, self.clock.now());
                 }
             }
             // Whoever waited may have gone.

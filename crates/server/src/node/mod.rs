@@ -4,6 +4,7 @@ mod history;
 mod keep;
 mod pushy;
 mod stored;
+mod wspush;
 
 use crate::address::{AddressLimits, Addresses};
 use crate::api::Logins;
@@ -26,6 +27,7 @@ use tidings_dialect::sse;
 use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+pub(crate) use wspush::{Place as RelayPlace, RelayService};
 
 /// Everything of a node that shards, API and timers share.
 pub(crate) struct Node {
@@ -69,6 +71,8 @@ pub(crate) struct Node {
     pub(crate) pushy: Vec<Arc<PushyService>>,
     /// Which channels' events are stored for those who were away.
     histories: history::Histories,
+    /// Relays of Redis.
+    pub(crate) relays: Vec<Arc<RelayService>>,
     /// Who is logged in at the REST API.
     pub(crate) logins: Logins,
     /// Spreads sessions over HTTP among the shards, in a way that no client knows.
@@ -88,6 +92,7 @@ pub(crate) struct Means {
     pub(crate) sockets_max: usize,
     pub(crate) store: Option<Store>,
     pub(crate) pushy: Vec<Arc<PushyService>>,
+    pub(crate) relays: Vec<Arc<RelayService>>,
 }
 
 /// All apps, by what names them. A reload makes a new one.
@@ -129,7 +134,7 @@ impl AppHandle {
 
 impl Node {
     pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, means: Means) -> Self {
-        let Means { runtime, sockets_max, store, pushy } = means;
+        let Means { runtime, sockets_max, store, pushy, relays } = means;
         Self {
             hub,
             clock,
@@ -157,6 +162,7 @@ impl Node {
             recent: config.recent.window,
             pushy,
             histories: history::Histories::default(),
+            relays,
             logins: Logins::default(),
             spread: RandomState::default(),
             leaving: AtomicBool::new(false),
@@ -184,7 +190,9 @@ impl Node {
 
     /// What an app of the store is spoken to in.
     fn dialects_of(&self, app: &AppId) -> Dialects {
-        Dialects { pushy: self.pushy.iter().any(|service| service.config.app == *app), ..self.dialects }
+        let pushy = self.pushy.iter().any(|service| service.config.app == *app);
+        let wspush = self.relays.iter().any(|relay| relay.config.app == *app);
+        Dialects { pushy, wspush, ..self.dialects }
     }
 
     /// The shard that has the session of that name over HTTP, of all of its mount.

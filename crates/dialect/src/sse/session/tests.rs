@@ -1,16 +1,32 @@
-//! Streams, step by step: what a session is told, and what it wants done. Ids are shown as `run@serial` of each channel.
+//! Streams on a real hub: what a reader is told that comes, is cut off anywhere and comes back.
 
+use super::super::request::{Load, Request, admit, unsigned_query};
 use super::*;
-use crate::action::{Answer, Page, StoredEvent, Subscription, Unanswered};
+use crate::action::Subscription;
+use proptest::prelude::*;
 use std::collections::HashMap;
-use tidings_hub::{Body, Budget, Cached, Joined, Member, MemberList, Source};
+use tidings_hub::{
+    Body, Budget, Channel, Channels, Dialects, Hub, Inbox, Item, MemberList, NoJournal, Options, Publish, Recents, UnixTime, Window,
+};
 
-/// The run in which all this happens.
-const EPOCH: u64 = 9;
+struct World {
+    hub: Hub,
+    app: Arc<App>,
+    channels: Arc<Channels>,
+    now: Time,
+}
 
-struct Nobody;
+/// A stream as its connection has it, and what its reader has not read yet.
+struct Open {
+    session: Session,
+    joined: Vec<(Arc<Channel>, u64)>,
+    sent: Vec<String>,
+    ended: bool,
+}
 
-impl Subscriptions for Nobody {
+struct Nothing;
+
+impl Subscriptions for Nothing {
     fn find(&self, _: &str) -> Option<Subscription<'_>> {
         None
     }
@@ -28,298 +44,339 @@ impl Subscriptions for Nobody {
     }
 }
 
-struct World {
-    session: Session,
-    names: Vec<ChannelName>,
+fn socket() -> SocketId {
+    SocketId::new(0, 0, [1; 16])
 }
 
-fn name(text: &str) -> ChannelName {
-    ChannelName::parse(text).unwrap()
-}
-
-/// `run@serial`.
-fn position(text: &str) -> Position {
-    let (epoch, serial) = text.split_once('@').unwrap();
-    Position { epoch: epoch.parse().unwrap(), serial: serial.parse().unwrap() }
-}
-
-fn shown(position: Position) -> String {
-    format!("{}@{}", position.epoch, position.serial)
-}
-
-/// An event of this run: `serial:data`.
-fn event(channel: &ChannelName, text: &str) -> Event {
-    let (serial, data) = text.split_once(':').unwrap();
-    let body = match data {
-        "gap" => Body::Gap,
-        "unspeakable" => Body::MemberAdded(Arc::new(Member::new("u"))),
-        data => Body::Published { name: "e".into(), data: data.to_owned().into(), source: Source::Server, attached: None },
-    };
-    Event::new(channel.clone(), 1, serial.parse().unwrap(), None, body, &Arc::new(Budget::new(usize::MAX)))
-}
-
-/// A stored one: `run@serial:data`.
-fn stored(text: &str) -> StoredEvent {
-    let (at, data) = text.split_once(':').unwrap();
-    let data = if data == "unspeakable" { Bytes::from_static(b"\xff") } else { data.to_owned().into() };
-    StoredEvent { position: position(at), name: "e".to_owned(), data }
+fn names(names: &[&str]) -> Vec<ChannelName> {
+    names.iter().map(|name| ChannelName::parse(name).unwrap()).collect()
 }
 
 impl World {
-    /// A reader of some channels who was at these positions; `new` if it comes for the first time, `lost` if nobody knows where it was.
-    fn new(channels: &str, was: &str) -> Self {
-        let names: Vec<ChannelName> = channels.split(' ').map(name).collect();
-        let resume = match was {
-            "new" => Resume::No,
-            "lost" => Resume::Unknown,
-            was => Resume::From(Id::new(&names, &was.split(' ').map(position).collect::<Vec<_>>())),
-        };
-        let wanted = Wanted { key: "k".to_owned(), channels: names.clone(), resume };
-        let socket_id = SocketId::from_halves(1, 2).unwrap();
-        let session = Session::new(wanted, socket_id, EPOCH, Arc::default(), Time::ZERO);
-        Self { session, names }
+    fn new(epoch: u64, events: usize) -> Self {
+        let inboxes = vec![Arc::new(Inbox::new(usize::MAX, || {}))];
+        let budget = Arc::new(Budget::new(usize::MAX));
+        let hub = Hub::new(Options { epoch, hash_seed: 1, inboxes, facts_max: 10, budget, recent_bytes_max: usize::MAX });
+        let window = Window { events, ..Window::default() };
+        let dialects = Dialects { sse: true, ..Dialects::default() };
+        let app = Arc::new(App { dialects, recents: Recents { window, ..Recents::default() }, ..App::new("1", "k", "secret") });
+        let channels = hub.app(&app);
+        Self { hub, app, channels, now: Time::from_micros(1_000_000) }
     }
 
-    fn feed(&mut self, input: Input<'_>) -> Vec<String> {
+    fn publish(&self, channel: &str, data: &str) {
+        let publish = Publish::new(ChannelName::parse(channel).unwrap(), Arc::from("e"), data.to_owned().into());
+        self.channels.publish(&self.app, &[publish], self.now, &NoJournal);
+    }
+
+    fn open(&self, channels: &[&str], last: Option<&str>) -> Open {
+        let query = unsigned_query("k", &names(channels));
+        let request = Request { method: "GET", query: &query, last_event_id: last, origin: None };
+        let wanted = admit(Some(&self.app), &request, Load::default(), UnixTime::default()).unwrap();
+        let session = Session::new(wanted, socket(), self.hub.epoch(), Arc::default(), self.now);
+        let mut open = Open { session, joined: Vec::new(), sent: Vec::new(), ended: false };
+        self.feed(&mut open, Input::Opened);
+        open
+    }
+
+    fn feed(&self, open: &mut Open, input: Input<'_>) {
         let mut actions = Actions::new();
-        self.session.receive(input, &Nobody, Time::ZERO, &mut actions);
-        actions.into_iter().flat_map(|action| self.told(action)).collect()
-    }
-
-    /// One input: `opened`, `joined 5 [gap] [stored] [serial:data …]`, `traced 3 none …`, `page [run@serial:data …] [next 7]`, `gone`, `away`,
-    /// `live channel serial:data`.
-    fn act(&mut self, line: &str) -> String {
-        let words: Vec<&str> = line.split(' ').collect();
-        let told = match words[..] {
-            ["opened"] => self.feed(Input::Opened),
-            ["joined", serial, ref rest @ ..] => {
-                let channel = self.names[self.session.known()].clone();
-                let gap = rest.contains(&"gap");
-                let events = rest.iter().filter(|word| word.contains(':')).map(|text| Arc::new(event(&channel, text))).collect();
-                let missed = Missed { gap, stored: rest.contains(&"stored"), events };
-                let joined = Joined { serial: serial.parse().unwrap(), members: None, cache: Cached::Off, missed };
-                self.feed(Input::Subscribed { channel: &channel, answer: Ok(joined) })
+        open.session.receive(input, &Nothing, self.now, &mut actions);
+        while let Some(action) = actions.pop_front() {
+            match action {
+                Action::Send(text) => open.send(&text),
+                Action::Subscribe(join) => {
+                    let (channel, joined) =
+                        self.channels.subscribe(&self.app, &join.channel, socket(), None, join.since, self.now).unwrap();
+                    open.joined.push((channel, joined.serial));
+                    let input = Input::Subscribed { channel: &join.channel, answer: Ok(joined) };
+                    open.session.receive(input, &Nothing, self.now, &mut actions);
+                }
+                Action::Close(_) => open.ended = true,
+                action => panic!("{action:?}"),
             }
-            ["traced", ref places @ ..] => {
-                let places = places.iter().map(|place| place.parse().ok().map(StorePlace)).collect();
-                self.feed(Input::Answered(Ok(Answer::Traced(places))))
-            }
-            ["page", ref rest @ ..] => {
-                let (events, next) = match rest {
-                    [events @ .., "next", place] => (events, Some(StorePlace(place.parse().unwrap()))),
-                    events => (events, None),
-                };
-                let page = Page { events: events.iter().map(|text| stored(text)).collect(), next };
-                self.feed(Input::Answered(Ok(Answer::Behind(Some(page)))))
-            }
-            ["gone"] => self.feed(Input::Answered(Ok(Answer::Behind(None)))),
-            ["away"] => self.feed(Input::Answered(Err(Unanswered::Unavailable("it is away".to_owned())))),
-            ["live", channel, text] => {
-                let block = self.session.block(&event(&name(channel), text));
-                block.map_or_else(|| vec!["nothing".to_owned()], |block| self.blocks(&block))
-            }
-            _ => panic!("{line} says nothing"),
-        };
-        told.join(", ")
-    }
-
-    fn told(&self, action: Action) -> Vec<String> {
-        match action {
-            Action::Send(text) => self.blocks(&text),
-            Action::Subscribe(Join { channel, since, .. }) => match since.unwrap() {
-                Since::Now => vec![format!("join {channel}")],
-                Since::Position(position) => vec![format!("join {channel} since {}", shown(position))],
-            },
-            Action::Ask(Question::Trace { positions }) => {
-                let positions = positions.into_iter().map(|(channel, position)| format!("{channel} {}", shown(position)));
-                vec![format!("trace {}", positions.collect::<Vec<_>>().join(" "))]
-            }
-            Action::AskThen(Question::Behind { channel, place, until }) => {
-                vec![format!("behind {channel} {} until {}", place.0, shown(until))]
-            }
-            Action::Hold => vec!["hold".to_owned()],
-            Action::Release => vec!["release".to_owned()],
-            action => panic!("{action:?}"),
         }
     }
 
-    /// Each block as `name data id`.
-    fn blocks(&self, text: &[u8]) -> Vec<String> {
-        let text = std::str::from_utf8(text).unwrap();
-        let blocks = text.split_terminator("\n\n").map(|block| {
-            let fields: HashMap<&str, &str> = block.lines().filter_map(|line| line.split_once(": ")).collect();
-            let id = Id::parse(fields["id"]).unwrap().positions(&self.names).unwrap();
-            let id = id.into_iter().map(shown).collect::<Vec<_>>().join(" ");
-            match fields["event"] {
-                "tidings:subscribed" => {
-                    let data: serde_json::Value = serde_json::from_str(fields["data"]).unwrap();
-                    let resumed = data.get("resumed").map_or("new", |resumed| if resumed == true { "resumed" } else { "with gaps" });
-                    format!("{resumed} [{id}]")
-                }
-                "tidings:gap" => format!("gap {} [{id}]", fields["data"]),
-                name => format!("{name} {} [{id}]", fields["data"]),
+    /// Has the stream get what waits for its shard.
+    fn deliver(&self, open: Option<&mut Open>) {
+        let mut items = Vec::new();
+        self.hub.inboxes()[0].take(&mut items);
+        let Some(open) = open else { return };
+        for item in items {
+            let Item::Event(event) = item else { continue };
+            let joined = open.joined.iter().find(|(channel, _)| channel.id == event.channel_id);
+            if joined.is_some_and(|(_, joined)| *joined < event.serial)
+                && let Some(block) = open.session.block(&event)
+            {
+                open.send(&block);
             }
-        });
-        blocks.collect()
+        }
+    }
+
+    fn close(&self, open: &Open) {
+        for (channel, _) in &open.joined {
+            self.channels.unsubscribe(&self.app, channel, socket(), None, true, self.now);
+        }
+    }
+
+    /// Opens a stream, does `then`, and tells what it was sent in short.
+    fn told(&self, channels: &[&str], last: Option<&str>, then: impl FnOnce()) -> String {
+        let mut open = self.open(channels, last);
+        then();
+        self.deliver(Some(&mut open));
+        self.close(&open);
+        open.sent.iter().map(|block| short(block)).collect::<Vec<_>>().join(" | ")
     }
 }
 
-impl Session {
-    /// How many channels have answered.
-    fn known(&self) -> usize {
-        if let Stage::Joining(beginning) = &self.stage { beginning.joined.len() } else { 0 }
+impl Open {
+    fn send(&mut self, bytes: &[u8]) {
+        let text = std::str::from_utf8(bytes).unwrap();
+        self.sent.extend(text.split_inclusive("\n\n").map(str::to_owned));
     }
 }
 
-fn check(channels: &str, was: &str, steps: &[(&str, &str)]) {
-    let mut world = World::new(channels, was);
-    for (line, expected) in steps {
-        assert_eq!(world.act(line), *expected, "{line}");
+fn field<'b>(block: &'b str, name: &str) -> &'b str {
+    block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("")
+}
+
+/// `event@serials data`.
+fn short(block: &str) -> String {
+    let serials = field(block, "id").split_once('-').map_or("", |(_, serials)| serials);
+    format!("{}@{serials} {}", field(block, "event").trim_start_matches("tidings:"), field(block, "data"))
+}
+
+fn id(world: &World, channels: &[&str], serials: &[u64]) -> String {
+    let positions: Vec<_> = serials.iter().map(|&serial| Position { epoch: world.hub.epoch(), serial }).collect();
+    Id::new(&names(channels), &positions).to_string()
+}
+
+#[test]
+fn a_stream_goes_on_where_its_reader_was() {
+    let world = World::new(7, 3);
+    let a = ["a"];
+    assert_eq!(world.told(&a, None, || world.publish("a", "1")), r#"subscribed@0 {"channels":["a"]} | e@1 1"#);
+    for data in ["2", "3"] {
+        world.publish("a", data);
+    }
+    let last = id(&world, &a, &[1]);
+    assert_eq!(
+        world.told(&a, Some(&last), || world.publish("a", "4")),
+        r#"subscribed@1 {"channels":["a"],"resumed":true} | e@2 2 | e@3 3 | e@4 4"#
+    );
+    let old = id(&world, &a, &[0]);
+    assert_eq!(
+        world.told(&a, Some(&old), || {}),
+        r#"subscribed@ {"channels":["a"],"resumed":false} | gap@1 {"channel":"a"} | e@2 2 | e@3 3 | e@4 4"#
+    );
+    for unknown in ["yesterday", "12-3", &id(&world, &["b"], &[4]), &id(&world, &["a", "b"], &[4, 0])] {
+        let told = world.told(&a, Some(unknown), || world.publish("a", "x"));
+        assert!(told.contains(r#"{"channels":["a"],"resumed":false} | gap@"#), "{unknown}: {told}");
     }
 }
 
 #[test]
-fn a_new_reader_is_where_the_channels_are() {
-    check(
-        "a b",
-        "new",
-        &[
-            ("opened", "join a, join b"),
-            ("joined 5", ""),
-            ("joined 7", "new [9@5 9@7]"),
-            ("live b 8:x", "e x [9@5 9@8]"),
-            ("live a 9:unspeakable", "nothing"),
-            ("live a 10:gap", r#"gap {"channel":"a"} [9@10 9@8]"#),
-        ],
+fn a_stream_of_several_tells_where_its_reader_is_on_each() {
+    let world = World::new(7, 100);
+    let ab = ["a", "b"];
+    let told = world.told(&ab, None, || {
+        world.publish("b", "1");
+        world.publish("a", "2");
+        world.publish("b", "3");
+    });
+    assert_eq!(told, r#"subscribed@0.0 {"channels":["a","b"]} | e@0.1 1 | e@1.1 2 | e@1.2 3"#);
+    world.publish("a", "4");
+    world.publish("b", "5");
+    // Cut after the first event: the second of b is still owed, with what came since.
+    let last = id(&world, &ab, &[0, 1]);
+    assert_eq!(
+        world.told(&ab, Some(&last), || world.publish("a", "6")),
+        r#"subscribed@0.1 {"channels":["a","b"],"resumed":true} | e@1.1 2 | e@2.1 4 | e@2.2 3 | e@2.3 5 | e@3.3 6"#
     );
 }
 
 #[test]
-fn who_comes_back_is_told_what_is_kept() {
-    check(
-        "a b",
-        "9@3 9@7",
-        &[
-            ("opened", "join a since 9@3, join b since 9@7"),
-            ("joined 5 4:x 5:y", ""),
-            ("joined 7", "resumed [9@3 9@7], e x [9@4 9@7], e y [9@5 9@7]"),
-            ("live a 6:z", "e z [9@6 9@7]"),
-        ],
-    );
-    check(
-        "a b",
-        "8@3 8@7",
-        &[
-            ("opened", "join a since 8@3, join b since 8@7"),
-            ("joined 5 gap 4:x", ""),
-            ("joined 7 gap", r#"with gaps [9@3 9@7], gap {"channel":"a"} [9@3 9@7], gap {"channel":"b"} [9@3 9@7], e x [9@4 9@7]"#),
-        ],
-    );
-    check("a", "lost", &[("opened", "join a"), ("joined 5", r#"with gaps [9@5], gap {"channel":"a"} [9@5]"#)]);
-}
-
-/// After a restart: what was missed comes from the store, of all runs, and what happens meanwhile comes after it.
-#[test]
-fn who_was_away_for_longer_is_told_what_is_stored() {
-    check(
-        "a",
-        "7@3",
-        &[
-            ("opened", "join a since 7@3"),
-            ("joined 5 gap stored 4:kept 5:too", "hold, trace a 7@3"),
-            ("traced 17", "resumed [7@3], behind a 17 until 9@5"),
-            ("live a 6:held", "e held [9@6]"),
-            ("page 7@4:x 8@2:y next 30", "e x [7@4], e y [8@2], behind a 30 until 9@5"),
-            ("page 8@3:unspeakable 9@4:kept 9@5:too", "e kept [9@4], e too [9@5], release"),
-            ("live a 7:z", "e z [9@7]"),
-        ],
-    );
-    check(
-        "a",
-        "7@3",
-        &[
-            ("opened", "join a since 7@3"),
-            ("joined 5 gap stored", "hold, trace a 7@3"),
-            ("traced 17", "resumed [7@3], behind a 17 until 9@5"),
-            ("page", "release"),
-            ("live a 6:z", "e z [9@6]"),
-        ],
-    );
-}
-
-/// Each block's id says where the reader is on every channel, in whatever run: whoever is cut off there goes on from there.
-#[test]
-fn channels_are_told_one_after_the_other() {
-    check(
-        "a b c",
-        "7@3 7@4 7@5",
-        &[
-            ("opened", "join a since 7@3, join b since 7@4, join c since 7@5"),
-            ("joined 1 gap stored", ""),
-            ("joined 2 gap stored", ""),
-            ("joined 3 gap stored", "hold, trace a 7@3 b 7@4 c 7@5"),
-            ("traced 1 2 3", "resumed [7@3 7@4 7@5], behind a 1 until 9@1"),
-            ("live b 6:held", "e held [9@1 9@6 9@3]"),
-            ("page 7@9:x 8@1:y", "e x [7@9 7@4 7@5], e y [8@1 7@4 7@5], behind b 2 until 9@2"),
-            ("live a 7:held", "e held [9@7 9@6 9@3]"),
-            ("page 8@2:z", "e z [9@1 8@2 7@5], behind c 3 until 9@3"),
-            ("page", "release"),
-            ("live c 8:w", "e w [9@7 9@6 9@8]"),
-        ],
-    );
-}
-
-/// Of a channel that has all it needs in memory nothing is asked; one that the store cannot follow is a gap.
-#[test]
-fn the_store_is_asked_for_what_it_may_have() {
-    check(
-        "a b c d",
-        "9@3 7@4 9@5 9@6",
-        &[
-            ("opened", "join a since 9@3, join b since 7@4, join c since 9@5, join d since 9@6"),
-            ("joined 4 4:x", ""),
-            ("joined 2 gap stored 2:y", ""),
-            ("joined 8 gap stored", ""),
-            ("joined 9 gap 9:z", "hold, trace b 7@4 c 9@5"),
-            (
-                "traced none 30",
-                r#"with gaps [9@3 9@1 9@5 9@8], gap {"channel":"b"} [9@3 9@1 9@5 9@8], gap {"channel":"d"} [9@3 9@1 9@5 9@8], e x [9@4 9@1 9@5 9@8], e y [9@4 9@2 9@5 9@8], e z [9@4 9@2 9@5 9@9], behind c 30 until 9@8"#,
-            ),
-            ("page 9@7:v", "e v [9@4 9@2 9@7 9@9], release"),
-        ],
-    );
+fn another_run_of_the_server_is_a_gap() {
+    let (old, new) = (World::new(7, 100), World::new(8, 100));
+    let told = new.told(&["a"], Some(&id(&old, &["a"], &[0])), || new.publish("a", "1"));
+    assert_eq!(told, r#"subscribed@ {"channels":["a"],"resumed":false} | gap@0 {"channel":"a"} | e@1 1"#);
 }
 
 #[test]
-fn a_store_that_is_away_is_a_gap() {
-    check(
-        "a",
-        "7@3",
-        &[
-            ("opened", "join a since 7@3"),
-            ("joined 5 gap stored 5:kept", "hold, trace a 7@3"),
-            ("away", r#"with gaps [9@4], gap {"channel":"a"} [9@4], e kept [9@5], release"#),
-        ],
-    );
-    for end in ["away", "gone"] {
-        check(
-            "a b",
-            "7@3 7@4",
-            &[
-                ("opened", "join a since 7@3, join b since 7@4"),
-                ("joined 5 gap stored", ""),
-                ("joined 6 gap stored", "hold, trace a 7@3 b 7@4"),
-                ("traced 1 2", "resumed [7@3 7@4], behind a 1 until 9@5"),
-                ("page 7@4:x next 9", "e x [7@4 7@4], behind a 9 until 9@5"),
-                (end, r#"gap {"channel":"a"} [9@5 7@4], behind b 2 until 9@6"#),
-                ("page 8@1:y", "e y [9@5 8@1], release"),
-            ],
-        );
+fn a_gap_before_the_hub_is_told_at_its_place() {
+    let world = World::new(7, 100);
+    let told = world.told(&["a", "b"], None, || {
+        world.publish("a", "1");
+        world.channels.gap(|channel| channel.as_str() == "a", world.now);
+        world.publish("a", "2");
+    });
+    assert_eq!(told, r#"subscribed@0.0 {"channels":["a","b"]} | e@1.0 1 | gap@2.0 {"channel":"a"} | e@3.0 2"#);
+}
+
+#[test]
+fn a_stream_shows_that_it_lives_and_ends_when_it_must() {
+    let mut world = World::new(7, 100);
+    let mut open = world.open(&["a"], None);
+    assert_eq!(open.session.next_timeout(), world.now + Duration::from_secs(25));
+    world.now = world.now + Duration::from_secs(25);
+    world.feed(&mut open, Input::Tick);
+    assert_eq!(open.sent.pop().unwrap(), ":\n\n");
+    assert_eq!(open.session.next_timeout(), world.now + Duration::from_secs(25));
+    // The client says nothing that means something.
+    for input in [Input::Text("x"), Input::Binary(b"x"), Input::NotText, Input::Ping] {
+        world.feed(&mut open, input);
+    }
+    world.feed(&mut open, Input::Reloaded(Arc::clone(&world.app)));
+    assert!(!open.ended && open.sent.len() == 1);
+    for changed in [
+        App { enabled: false, ..(*world.app).clone() },
+        App { dialects: Dialects::default(), ..(*world.app).clone() },
+        App { keys: App::new("1", "other", "s").keys, ..(*world.app).clone() },
+    ] {
+        let mut open = world.open(&["a"], None);
+        world.feed(&mut open, Input::Reloaded(Arc::new(changed)));
+        assert!(open.ended);
+    }
+    world.feed(&mut open, Input::End(End::Draining));
+    assert!(open.ended);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(usize),
+    /// Events of others come in between that have a serial and are nothing for a stream.
+    Count(usize),
+    /// The reader reads so many blocks more.
+    Read(usize),
+    Cut,
+    Come,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..3usize).prop_map(Step::Publish),
+        1 => (0..3usize).prop_map(Step::Count),
+        4 => (1..6usize).prop_map(Step::Read),
+        2 => Just(Step::Cut),
+        3 => Just(Step::Come),
+    ]
+}
+
+/// What a reader has seen of each channel.
+#[derive(Default)]
+struct Reader {
+    last: Option<String>,
+    seen: HashMap<String, u64>,
+    /// Channels of which it was told that it may have missed some.
+    gaps: Vec<String>,
+}
+
+impl Reader {
+    /// Comes, or comes back: one that has read nothing before is owed nothing of what was before.
+    fn begin(&mut self, channels: &[&str], published: &[u64]) {
+        if self.last.is_none() {
+            self.seen = channels.iter().map(|channel| (*channel).to_owned()).zip(published.iter().copied()).collect();
+        }
+    }
+
+    /// Reads a block; whatever is missing must have been told before, and nothing comes twice.
+    fn read(&mut self, block: &str) {
+        // A block without an id leaves the reader where it was.
+        if block.contains("\nid: ") {
+            self.last = Some(field(block, "id").to_owned());
+        }
+        let data = field(block, "data");
+        match field(block, "event") {
+            "tidings:subscribed" => {}
+            "tidings:gap" => {
+                let channel = data.split('"').nth(3).unwrap().to_owned();
+                self.gaps.push(channel);
+            }
+            _ => {
+                let (channel, number) = data.split_once(' ').unwrap();
+                let number: u64 = number.parse().unwrap();
+                let before = self.seen.insert(channel.to_owned(), number).unwrap_or(0);
+                let gap = self.gaps.iter().position(|gap| gap == channel).map(|place| self.gaps.remove(place)).is_some();
+                assert!(number == before + 1 || number > before && gap, "{channel}: {number} after {before}, gap told: {gap}");
+            }
+        }
     }
 }
 
-/// Answers that nobody waits for say nothing.
+proptest! {
+    /// However often a reader is cut off, and wherever: every event once and in order, or a gap that is told.
+    #[test]
+    fn nothing_is_lost_silently(steps in proptest::collection::vec(step(), 1..120), kept in 1..12usize, count in 1..4usize) {
+        let world = World::new(7, kept);
+        let channels = &["a", "b", "c"][..count];
+        let (mut published, mut reader, mut read) = (vec![0u64; count], Reader::default(), 0);
+        let mut open = Some(world.open(channels, None));
+        for step in steps {
+            match step {
+                Step::Publish(place) => {
+                    let place = place % count;
+                    published[place] += 1;
+                    world.publish(channels[place], &format!("{} {}", channels[place], published[place]));
+                }
+                Step::Count(place) => {
+                    let name = ChannelName::parse(channels[place % count]).unwrap();
+                    let member = Arc::new(tidings_hub::Member::new("u"));
+                    let other = SocketId::new(0, 1, [2; 16]);
+                    let (channel, _) = world.channels.subscribe(&world.app, &name, other, Some(Arc::clone(&member)), None, world.now).unwrap();
+                    world.channels.unsubscribe(&world.app, &channel, other, Some(&member), false, world.now);
+                }
+                Step::Read(blocks) => {
+                    world.deliver(open.as_mut());
+                    if let Some(open) = &open {
+                        open.sent.iter().skip(read).take(blocks).for_each(|block| reader.read(block));
+                        read = open.sent.len().min(read + blocks);
+                    }
+                }
+                Step::Cut => {
+                    if let Some(open) = open.take() {
+                        world.close(&open);
+                    }
+                    world.deliver(None);
+                }
+                Step::Come if open.is_none() => {
+                    world.deliver(None);
+                    reader.begin(channels, &published);
+                    open = Some(world.open(channels, reader.last.as_deref()));
+                    read = 0;
+                }
+                Step::Come => {}
+            }
+        }
+        // In the end the reader comes back for good.
+        if let Some(open) = open.take() {
+            world.close(&open);
+        }
+        world.deliver(None);
+        reader.begin(channels, &published);
+        let open = world.open(channels, reader.last.as_deref());
+        open.sent.iter().for_each(|block| reader.read(block));
+        for (place, channel) in channels.iter().enumerate() {
+            let seen = reader.seen.get(*channel).copied().unwrap_or(0);
+            let missed = reader.gaps.iter().any(|gap| gap == channel);
+            prop_assert!(seen == published[place] || missed, "{channel}: {seen} of {}", published[place]);
+        }
+        world.close(&open);
+    }
+}
+
+/// The form that all streams of one channel share is the one that their sessions write.
 #[test]
-fn a_live_stream_has_asked_for_nothing() {
-    check("a", "new", &[("opened", "join a"), ("joined 5", "new [9@5]"), ("page 7@1:x", ""), ("away", ""), ("live a 6:y", "e y [9@6]")]);
+fn the_shared_form_is_the_sessions_own() {
+    let world = World::new(7, 100);
+    let mut open = world.open(&["a"], None);
+    world.publish("a", "x");
+    let mut items = Vec::new();
+    world.hub.inboxes()[0].take(&mut items);
+    let Some(Item::Event(event)) = items.pop() else { panic!("an event is there") };
+    assert!(matches!(event.body, Body::Published { .. }));
+    let mut shared = Vec::new();
+    codec::encode_event(&event, At::Now(Stream::new(7, [&event.channel]), &[event.serial]), &mut shared).unwrap();
+    assert_eq!(open.session.block(&event).unwrap(), shared);
+    assert!(open.session.reads_one());
 }
