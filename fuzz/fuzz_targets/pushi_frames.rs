@@ -106,7 +106,7 @@ impl Peer {
             }
             Action::Hold | Action::Release | Action::Close(_) => {}
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("no text asks for {action:?}"),
-            Action::Ping(_) | Action::Pong | Action::SendBinary(_) | Action::SignIn(_) | Action::Authorized => {
+            Action::Ping(_) | Action::Pong | Action::SendBinary(_) | Action::SignIn(_) | Action::Authorized | Action::AskThen(_) => {
                 panic!("no text asks for {action:?}")
             }
         }
@@ -128,6 +128,7 @@ impl Peer {
                 Answer::Follows(vec![(Arc::clone(user_id), channels.collect())])
             }
             Question::Latest { .. } | Question::Personal { .. } => Answer::Events("[]".into()),
+            Question::Trace { .. } | Question::Behind { .. } => panic!("no text asks for {question:?}"),
         })
     }
 }

@@ -4,9 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
-use tidings_dialect::sse::codec::{Id, Stream, encode_event};
+use tidings_dialect::sse::codec::{At, Id, Stream, encode_event};
 use tidings_dialect::sse::request::{CHANNELS_MAX, Load, Request, admit, signed_query};
-use tidings_hub::{Access, App, Body, Budget, ChannelName, Dialects, Event, Source, UnixTime};
+use tidings_hub::{Access, App, Body, Budget, ChannelName, Dialects, Event, Position, Source, UnixTime};
 
 const NOW: u64 = 1_700_000_000;
 
@@ -50,14 +50,14 @@ fn said(name: &str, data: &[u8]) {
     let body = Body::Published { name: Arc::from(name), data: data.to_vec().into(), source: Source::Server, attached: None };
     let event = Event::new(channel.clone(), 1, 2, None, body, &Arc::new(Budget::new(usize::MAX)));
     let (stream, mut out) = (Stream::new(7, [&channel]), Vec::new());
-    if encode_event(&event, (stream, &[2]), &mut out).is_err() {
+    if encode_event(&event, At::Now(stream, &[2]), &mut out).is_err() {
         assert!(out.is_empty() && (std::str::from_utf8(data).is_err() || name.contains(['\r', '\n', '\0'])));
         return;
     }
     let text = std::str::from_utf8(&out).expect("only text can be said");
     let read = browser(text);
     let data = std::str::from_utf8(data).expect("only text can be said").replace("\r\n", "\n").replace('\r', "\n");
-    let id = Id { stream, serials: vec![2] }.to_string();
+    let id = Id::new(&[channel], &[Position { epoch: 7, serial: 2 }]).to_string();
     assert_eq!(read, [(name.to_owned(), id, data)]);
 }
 

@@ -39,13 +39,25 @@ fn mix<'c>(channels: impl IntoIterator<Item = &'c ChannelName>) -> u64 {
 /// `stream-serial.serial`, all in hex. A reader who is being told what is stored may be in several runs at once: `stream,stream-serial.serial/1`, where
 /// the number behind a stroke says which of the streams the serial is of, if not of the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Id(Vec<(Stream, u64)>);
+pub struct Id {
+    streams: Vec<Stream>,
+    /// For each channel the place of its stream among them, and its serial.
+    places: Vec<(usize, u64)>,
+}
 
 impl Id {
     /// Where somebody is who has read the channels up to these positions, one for each.
     pub fn new(channels: &[ChannelName], positions: &[Position]) -> Self {
         let mix = mix(channels);
-        Self(positions.iter().map(|position| (Stream(position.epoch ^ mix), position.serial)).collect())
+        let mut streams: Vec<Stream> = Vec::with_capacity(1);
+        let mut place = |stream: Stream| {
+            streams.iter().position(|named| *named == stream).unwrap_or_else(|| {
+                streams.push(stream);
+                streams.len() - 1
+            })
+        };
+        let places = positions.iter().map(|position| (place(Stream(position.epoch ^ mix)), position.serial)).collect();
+        Self { streams, places }
     }
 
     /// Reads what [`Id`] shows; it may be percent-encoded, as some put it into a URL.
@@ -59,18 +71,19 @@ impl Id {
         let streams = streams.split(',').map(|text| number(text).map(Stream)).collect::<Option<Vec<_>>>()?;
         let place = |text: &str| {
             let (serial, stream) = text.split_once('/').unwrap_or((text, "0"));
-            let stream = usize::try_from(number(stream)?).ok()?;
-            Some((*streams.get(stream)?, number(serial)?))
+            let stream = usize::try_from(number(stream)?).ok().filter(|stream| *stream < streams.len())?;
+            Some((stream, number(serial)?))
         };
-        serials.split('.').map(place).collect::<Option<_>>().map(Self)
+        let places = serials.split('.').map(place).collect::<Option<_>>()?;
+        Some(Self { streams, places })
     }
 
     /// Where that is on each of the channels; `None` if it is of other channels, as far as their number tells.
     #[must_use]
     pub fn positions(&self, channels: &[ChannelName]) -> Option<Vec<Position>> {
         let mix = mix(channels);
-        let position = |&(stream, serial): &(Stream, u64)| Position { epoch: stream.0 ^ mix, serial };
-        (self.0.len() == channels.len()).then(|| self.0.iter().map(position).collect())
+        let position = |&(stream, serial): &(usize, u64)| Position { epoch: self.streams[stream].0 ^ mix, serial };
+        (self.places.len() == channels.len()).then(|| self.places.iter().map(position).collect())
     }
 }
 
@@ -81,18 +94,13 @@ fn number(text: &str) -> Option<u64> {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut streams: Vec<Stream> = Vec::new();
-        for (stream, _) in &self.0 {
-            if !streams.contains(stream) {
-                write!(f, "{}{:x}", if streams.is_empty() { "" } else { "," }, stream.0)?;
-                streams.push(*stream);
-            }
+        for (at, stream) in self.streams.iter().enumerate() {
+            write!(f, "{}{:x}", if at == 0 { "" } else { "," }, stream.0)?;
         }
-        for (at, (stream, serial)) in self.0.iter().enumerate() {
+        for (at, (stream, serial)) in self.places.iter().enumerate() {
             write!(f, "{}{serial:x}", if at == 0 { '-' } else { '.' })?;
-            match streams.iter().position(|named| named == stream) {
-                Some(0) | None => {}
-                Some(place) => write!(f, "/{place:x}")?,
+            if *stream > 0 {
+                write!(f, "/{stream:x}")?;
             }
         }
         Ok(())
@@ -291,7 +299,7 @@ mod tests {
             let read = Id::parse(&id.to_string()).unwrap();
             assert_eq!(read.positions(&channels).unwrap(), positions);
         }
-        for (text, plain) in [("a,b-1/1.2/0", "b,a-1.2/1"), ("a,a-1.2/1", "a-1.2"), ("a,b-1", "a-1")] {
+        for (text, plain) in [("A,0b-01/01.2/0", "a,b-1/1.2"), ("a,a-1.2/1", "a,a-1.2/1"), ("a,b-1", "a,b-1")] {
             assert_eq!(Id::parse(text).unwrap().to_string(), plain);
         }
     }
@@ -303,6 +311,6 @@ mod tests {
             assert_eq!(Id::parse(text), None, "{text:?}");
         }
         assert_eq!(Id::parse(&format!("1-{}", vec!["f"; 4000].join("."))), None);
-        assert_eq!(Id::parse("A-b%2Ec").unwrap(), Id(vec![(Stream(10), 11), (Stream(10), 12)]));
+        assert_eq!(Id::parse("A-b%2Ec").unwrap(), Id { streams: vec![Stream(10)], places: vec![(0, 11), (0, 12)] });
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod pushi;
 use crate::clock::unix_time;
 use crate::http::response::{Answer, Answered};
 use crate::listener::Listener;
-use crate::node::{AppHandle, Node};
+use crate::node::{AppHandle, Apps, Node};
 use access::Begin;
 use std::sync::Arc;
 use tidings_dialect::pusher::api::{self, Call, Info, Refusal, Request, answer};
@@ -31,9 +31,10 @@ pub(crate) struct ApiRequest<'a> {
 /// nothing has happened, and [`answer`] performs it.
 pub(crate) fn answer_now(node: &Arc<Node>, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Option<Answer> {
     let begin = Begin::now();
-    let (app, answer) = match receive(node, listener, request) {
-        Ok((app, call)) if waits(node, &app, &call) => return None,
-        Ok((app, call)) => (Some(app.app.id.clone()), called(node, &app, call)),
+    let apps = node.apps();
+    let (app, answer) = match receive(&apps, listener, request) {
+        Ok((app, call)) if waits(node, app, &call) => return None,
+        Ok((app, call)) => (Some(app.app.id.clone()), called(node, app, call)),
         Err(refusal) => (None, refusal.into()),
     };
     answered.add(answer.status);
@@ -44,7 +45,8 @@ pub(crate) fn answer_now(node: &Arc<Node>, listener: &Listener, answered: &Answe
 /// The same, and waits until what is to be stored is.
 pub(crate) async fn answer(node: &Arc<Node>, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Answer {
     let begin = Begin::now();
-    let (app, answer) = match receive(node, listener, request) {
+    let received = receive(&node.apps(), listener, request).map(|(app, call)| (Arc::clone(app), call));
+    let (app, answer) = match received {
         Ok((app, call)) if waits(node, &app, &call) => (Some(app.app.id.clone()), stored(node, &app, call).await),
         Ok((app, call)) => (Some(app.app.id.clone()), called(node, &app, call)),
         Err(refusal) => (None, refusal.into()),
@@ -66,14 +68,13 @@ pub(crate) fn publishes(method: &str) -> bool {
 }
 
 /// What the request asks for, and the app that signed it.
-fn receive(node: &Arc<Node>, listener: &Listener, request: &ApiRequest<'_>) -> Result<(Arc<AppHandle>, Call), Refusal> {
+fn receive<'a>(apps: &'a Apps, listener: &Listener, request: &ApiRequest<'_>) -> Result<(&'a Arc<AppHandle>, Call), Refusal> {
     let ApiRequest { method, path, query, body, .. } = *request;
     let request = Request { method, path, prefix: &listener.config.path_prefix, query, body };
-    let apps = node.apps();
     let lookup = |key: &str| apps.by_key(key).map(|handle| Arc::clone(&handle.app));
     let (app, call) = api::receive(request, lookup, unix_time())?;
     let handle = apps.by_id(&app.id).expect("the app was found among these");
-    Ok((Arc::clone(handle), call))
+    Ok((handle, call))
 }
 
 /// Whether it publishes what is to be stored first.

@@ -69,8 +69,8 @@ impl Store {
         }
     }
 
-    /// The next events of a channel behind a place, the oldest first, without those of the run of `until` that came later. `None` if something
-    /// behind the place is gone.
+    /// The next events of a channel behind a place, the oldest first, without those of the run of `until` that came later, and without what a publish
+    /// that names the channel again stores once more. `None` if something behind the place is gone.
     ///
     /// # Errors
     /// [`StoreError`]: the query failed.

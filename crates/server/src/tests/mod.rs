@@ -13,6 +13,7 @@ mod admission;
 mod commits;
 mod fallback;
 mod faults;
+mod histories;
 mod logins;
 mod relay;
 mod time;

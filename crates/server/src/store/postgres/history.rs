@@ -46,7 +46,7 @@ const BEHIND: &str = "
     SELECT id, epoch, serial, name, data FROM (
       SELECT *, sum(octet_length(data)) OVER (ORDER BY id) - octet_length(data) AS before FROM (
         SELECT id, epoch, serial, name, data FROM events
-        WHERE app = $1 AND channel = $2 AND id > $3 AND NOT (epoch = $4 AND serial > $5) ORDER BY id LIMIT $6
+        WHERE app = $1 AND channel = $2 AND id > $3 AND place IS NOT NULL AND NOT (epoch = $4 AND serial > $5) ORDER BY id LIMIT $6
       ) AS next
     ) AS page
     WHERE before < $7 ORDER BY id";

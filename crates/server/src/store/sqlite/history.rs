@@ -101,7 +101,7 @@ fn behind(
     }
     let mut statement = connection.prepare_cached(
         "SELECT id, epoch, serial, name, data FROM events
-         WHERE channel = ?1 AND id > ?2 AND NOT (epoch = ?3 AND serial > ?4) ORDER BY id LIMIT ?5",
+         WHERE channel = ?1 AND id > ?2 AND place IS NOT NULL AND NOT (epoch = ?3 AND serial > ?4) ORDER BY id LIMIT ?5",
     )?;
     let mut rows = statement.query((channel, place, until.epoch.cast_signed(), until.serial.cast_signed(), size.events))?;
     let mut found = Vec::new();

@@ -103,6 +103,19 @@ pub(super) async fn who_was_away_finds_what_came(bench: Bench) {
     assert_eq!(data(&until), format!("{two}@3 0@4"));
 }
 
+/// I-2.14: a channel that is named again gets the event once, though it is stored again.
+pub(super) async fn a_publish_is_told_once(bench: Bench) {
+    let db = bench.open();
+    cover(&db, "all", false).await;
+    db.begin_run(1).await.unwrap();
+    let again = [placed("a", 1, 1), placed("b", 1, 2), placed("a", 1, 3), placed("a", 1, 4)];
+    store(&db, trigger_of(&app(), now(), again)).await.unwrap();
+    publish(&db, "a", 1, 5).await;
+    for (channel, serial, wanted) in [("a", 0, "1@1 1@5"), ("a", 1, "1@5"), ("a", 4, "1@5"), ("b", 0, "1@2")] {
+        assert_eq!(missed(&db, channel, (1, serial)).await, wanted, "{channel} {serial}");
+    }
+}
+
 pub(super) async fn a_history_is_read_page_by_page(bench: Bench) {
     let db = bench.open();
     db.begin_run(1).await.unwrap();

@@ -77,6 +77,7 @@ macro_rules! every_contract {
             retention::too_many_events_go,
             retention::what_nothing_is_left_of_goes,
             history::who_was_away_finds_what_came,
+            history::a_publish_is_told_once,
             history::a_history_is_read_page_by_page,
             history::a_history_begins_when_all_is_stored,
             history::a_channel_that_was_cut_says_so,
