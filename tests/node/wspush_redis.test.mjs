@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { cleanup } from './support/cleanup.mjs';
-import { startRedis } from './support/redis.mjs';
-import { freePort } from './support/server.mjs';
+import { RedisClient, startRedis, startSentinel } from './support/redis.mjs';
+import { HOST, freePort, newApp, startServer } from './support/server.mjs';
 import { PREFIX, Relay, eventually, startRelay, stream, told, websocket } from './support/wspush.mjs';
 
 const status = (url) => fetch(url).then(({ status: code }) => code);
@@ -181,6 +181,43 @@ describe('ways to Redis', () => {
     await publisher.command('CONFIG', 'SET', 'requirepass', 'wr0ng');
     await relay.vary(({ redis_connected: connected }) => connected === 1);
   });
+});
+
+test('W-2.5 W-2.8 a sentinel says where Redis is, and where it is when that has failed', async (t) => {
+  const master = await startRedis(t);
+  const replica = await startRedis(t, { replicaof: [HOST, master.port], 'repl-diskless-sync-delay': 0 });
+  const [first, second] = [await master.client(t), await replica.client(t)];
+  await eventually(() => second.command('INFO', 'replication'), (text) => text.includes('master_link_status:up'));
+  const sentinel = await startSentinel(t, master, 'the-master');
+  const asks = await sentinel.client(t);
+  await eventually(() => asks.command('SENTINEL', 'REPLICAS', 'the-master'), (replicas) => replicas.length === 1 && replicas[0].includes('ok'));
+  const app = newApp();
+  const statistics = `${HOST}:${await freePort()}`;
+  const server = await startServer(t, {
+    app,
+    listener: { dialects: ['wspush'] },
+    listeners: [{ address: statistics, dialects: ['wspush-statistics'] }],
+    settings: { wspush: [{ app: app.id, prefix: PREFIX, sentinels: [sentinel.address], sentinel_master: 'the-master' }] },
+  });
+  const all = [await websocket(t, server, 'Foo'), await stream(t, server, 'Foo')];
+  const told = async (publisher, text) => {
+    await eventually(() => publisher.publish(`${PREFIX}Foo`, text), (receivers) => receivers === 1);
+    assert.equal(await all[0].text(), text);
+    assert.equal(await all[1].block(), `data:${text}\n\n`);
+  };
+  // What is published at the master comes to its replica too, but nobody listens there.
+  await told(first, 'at the master');
+  assert.equal(await second.command('PUBSUB', 'NUMPAT'), 0);
+  await master.kill();
+  // The sentinel throws all clients out that the replica had.
+  await eventually(async () => {
+    const asking = await RedisClient.connect(replica);
+    const role = await asking.command('ROLE').catch(() => ['away']);
+    asking.end();
+    return role;
+  }, ([role]) => role === 'master');
+  await told(await replica.client(t), 'at the one that was its replica');
+  assert.equal((await (await fetch(`http://${statistics}/debug/vars`)).json()).wspush.redis_reconnects, 1);
 });
 
 describe('clients that do not read', () => {

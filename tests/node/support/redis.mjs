@@ -1,6 +1,6 @@
 // A real Redis on a free port, and a client of it that can send any bytes.
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,15 @@ import { within } from './wait.mjs';
 
 /** Starts one that keeps nothing, until `t` is over; `settings` are further options of its command line, by name. */
 export async function startRedis(t, settings = {}) {
-  const redis = new Redis(await freePort(), settings);
+  return begin(t, new Redis(await freePort(), settings));
+}
+
+/** Starts a sentinel, which calls `redis` the master `name` and is quick to replace it. */
+export async function startSentinel(t, redis, name) {
+  return begin(t, new Sentinel(await freePort(), [`monitor ${name} ${HOST} ${redis.port} 1`, `down-after-milliseconds ${name} 500`, `failover-timeout ${name} 3000`]));
+}
+
+async function begin(t, redis) {
   redis.folder = await mkdtemp(join(tmpdir(), 'tidings-redis-'));
   cleanup(t, async () => {
     await redis.kill();
@@ -23,6 +31,7 @@ export async function startRedis(t, settings = {}) {
 export class Redis {
   host = HOST;
   log = '';
+  greeting = 'Ready to accept connections';
 
   constructor(port, settings) {
     this.port = port;
@@ -31,16 +40,20 @@ export class Redis {
     this.settings = { port, bind: HOST, dir: '.', save: '', appendonly: 'no', 'proto-max-bulk-len': '512mb', ...settings };
   }
 
+  /** What it is called with. */
+  async arguments() {
+    return Object.entries(this.settings).flatMap(([name, value]) => [`--${name}`, ...[value].flat().map(String)]);
+  }
+
   /** Starts it, again after `kill` too, and resolves when it takes commands. */
   async start() {
-    const options = Object.entries(this.settings).flatMap(([name, value]) => [`--${name}`, ...[value].flat().map(String)]);
-    this.process = spawn('redis-server', options, { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
-    const own = this.process;
+    this.process = spawn('redis-server', await this.arguments(), { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [own, begun] = [this.process, this.log.length];
     const said = new Promise((resolve, refuse) => {
       for (const stream of [own.stdout, own.stderr]) {
         stream.on('data', (text) => {
           this.log += text;
-          if (String(text).includes('Ready to accept connections')) resolve();
+          if (this.log.slice(begun).includes(this.greeting)) resolve();
         });
       }
       own.on('error', refuse);
@@ -61,6 +74,22 @@ export class Redis {
     const client = await RedisClient.connect(this);
     cleanup(t, () => client.end());
     return client;
+  }
+}
+
+/** It keeps what it learns in a file of its own. */
+class Sentinel extends Redis {
+  greeting = '+monitor master';
+
+  constructor(port, lines) {
+    super(port, {});
+    this.lines = lines;
+  }
+
+  async arguments() {
+    const file = join(this.folder, 'sentinel.conf');
+    await writeFile(file, [`port ${this.port}`, `bind ${HOST}`, ...this.lines.map((line) => `sentinel ${line}`), ''].join('\n'));
+    return [file, '--sentinel'];
   }
 }
 
