@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, SocketId, Watched};
+use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, Since, SocketId, Watched};
 
 /// What a session is told. The connection feeds one input, performs all [`Action`]s it gave rise to, and only then feeds the next.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub enum End {
     AppDisabled,
     /// The key by which the connection came in is gone.
     KeyGone,
-    /// The app has all the authorised connections it may have.
+    /// The app has all the authorised connections it may have, or the token of a relay (W-4.1).
     OverQuota,
     /// The API terminated the connections of the signed-in user.
     Terminated,
@@ -93,8 +93,12 @@ pub enum End {
 pub enum Action {
     /// Queue this text message.
     Send(Bytes),
+    /// Queue this binary message.
+    SendBinary(Bytes),
     /// Queue a ping frame with this payload.
     Ping(&'static [u8]),
+    /// Queue an empty pong frame that nobody asked for (W-8.1).
+    Pong,
     /// Join a channel, then feed [`Input::Subscribed`].
     Subscribe(Join),
     /// Say something else of oneself on a channel that the connection is on, then feed [`Input::Subscribed`].
@@ -148,6 +152,8 @@ pub struct Join {
     pub member: Option<Arc<Member>>,
     /// Whether it wants to be told of members that come and go, and of counts.
     pub notices: bool,
+    /// From where it reads, if it may be cut off and come back.
+    pub since: Option<Since>,
 }
 
 /// What a session asks the store.

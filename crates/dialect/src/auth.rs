@@ -50,8 +50,14 @@ pub fn hmac_sha256(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 /// The same as lower-case hex (P-6.1).
 #[must_use]
 pub fn sign(secret: &str, parts: &[&[u8]]) -> Signature {
+    sign_with(secret.as_bytes(), parts)
+}
+
+/// The same with a key that is no text.
+#[must_use]
+pub fn sign_with(key: &[u8], parts: &[&[u8]]) -> Signature {
     let mut digits = [0; 64];
-    hex(&hmac_sha256(secret.as_bytes(), parts), &mut digits);
+    hex(&hmac_sha256(key, parts), &mut digits);
     Signature(digits)
 }
 

@@ -7,3 +7,5 @@ pub mod pusher;
 pub mod pushi;
 pub mod pushy;
 mod rate;
+pub mod sse;
+pub mod wspush;

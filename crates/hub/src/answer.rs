@@ -1,6 +1,6 @@
 //! What the hub answers: to a subscribe, to a sign-in, to a question.
 
-use crate::{Event, Member};
+use crate::{Event, Member, Missed};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
@@ -13,6 +13,8 @@ pub struct Joined {
     pub members: Option<Arc<MemberList>>,
     /// What the channel remembers.
     pub cache: Cached,
+    /// What a reader that came back has missed; nothing for others.
+    pub missed: Missed,
 }
 
 /// What a channel remembers of its last event.

@@ -1,5 +1,6 @@
 //! An app: a tenant with its keys, switches and limits. Plain values, read and checked by whoever makes one.
 
+use crate::Recents;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,10 @@ pub struct Dialects {
     pub pushi: bool,
     /// Pushy's protocol on SockJS and its trigger.
     pub pushy: bool,
+    /// Server-sent events.
+    pub sse: bool,
+    /// wspush's relays.
+    pub wspush: bool,
 }
 
 impl Dialects {
@@ -113,6 +118,8 @@ pub struct App {
     pub webhook_retry: Duration,
     /// Whether webhooks may go to private and link-local addresses.
     pub webhook_private_targets: bool,
+    /// Which channels keep their recent events, and how many.
+    pub recents: Recents,
     /// What may grow, and how far.
     pub limits: Limits,
 }
@@ -143,6 +150,7 @@ impl App {
             webhook_grace: Duration::from_secs(3),
             webhook_retry: Duration::from_secs(300),
             webhook_private_targets: false,
+            recents: Recents::default(),
             limits: Limits::default(),
         }
     }

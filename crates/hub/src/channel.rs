@@ -3,6 +3,7 @@
 use crate::commit::{Held, Waiting};
 use crate::event::Budget;
 use crate::presence::Members;
+use crate::recent::Recent;
 use crate::roll::Roll;
 use crate::shared::Shared;
 use crate::{Body, Cached, ChannelName, Event, Fact, FactKind, Item, Member, MemberList, Occupancy, Sent, SocketId, Time};
@@ -38,6 +39,8 @@ pub(crate) struct State {
     /// A timer of the hub will look at the cache.
     pub(crate) cache_timer: bool,
     pub(crate) count: Count,
+    /// What is kept for those who come back.
+    pub(crate) recent: Option<Box<Recent>>,
     /// What waits behind a commit; nothing does as a rule.
     pub(crate) held: Option<Box<Held>>,
 }
@@ -69,7 +72,14 @@ pub(crate) struct Emission<'a> {
 }
 
 impl Channel {
-    pub(crate) fn new(name: ChannelName, id: u64, serial: u64, shards: usize, of: Weak<crate::Channels>) -> Self {
+    pub(crate) fn new(
+        name: ChannelName,
+        id: u64,
+        serial: u64,
+        shards: usize,
+        recent: Option<Box<Recent>>,
+        of: Weak<crate::Channels>,
+    ) -> Self {
         let state = State {
             gone: false,
             serial,
@@ -80,6 +90,7 @@ impl Channel {
             cache: None,
             cache_timer: false,
             count: Count::default(),
+            recent,
             held: None,
         };
         Self { name, id, of, state: Mutex::new(state), lost: AtomicBool::new(false) }
@@ -128,16 +139,17 @@ impl State {
         self.shards[shard] -= 1;
     }
 
-    /// Nobody is here, nothing is remembered, and nothing waits for a commit.
+    /// Nobody is here or waited for, nothing is remembered, and nothing waits for a commit.
     pub(crate) fn is_idle(&self) -> bool {
-        self.subscribers == 0 && self.cache.is_none() && self.held.is_none()
+        let kept = self.recent.as_ref().is_some_and(|recent| !recent.is_idle());
+        self.subscribers == 0 && self.cache.is_none() && self.held.is_none() && !kept
     }
 
     /// The last serial that nobody who joins now will get: on a channel that remembers, what still waits for a commit is not remembered yet
     /// and must not be missed; on others the members that the newcomer finds are those of the last serial.
     pub(crate) fn joins_at(&self, caches: bool) -> u64 {
         match &self.held {
-            Some(held) if caches => held.released,
+            Some(held) if caches || self.recent.is_some() => held.released,
             _ => self.serial,
         }
     }

@@ -3,12 +3,13 @@
 use crate::channel::{CachedEvent, Emission, State};
 use crate::commit::Waiting;
 use crate::peer;
+use crate::recent::{Over, Recent};
 use crate::shared::{Due, Shared};
 use crate::user::Users;
 use crate::{
     Access, App, Attached, Body, Cached, Channel, ChannelName, Event, Fact, FactKind, Item, Joined, Journal, Member, MemberList, Occupancy,
 };
-use crate::{Pending, PendingEvent, Publish, Refused, Sent, SocketId, Source, Stamp, Time, Watched};
+use crate::{Missed, Pending, PendingEvent, Publish, Refused, Sent, Since, SocketId, Source, Stamp, Time, Watched};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -57,10 +58,31 @@ impl Channels {
     }
 
     pub(crate) fn reload(&self, app: Arc<App>) {
-        *self.app.write().unwrap_or_else(PoisonError::into_inner) = app;
+        let old = std::mem::replace(&mut *self.app.write().unwrap_or_else(PoisonError::into_inner), Arc::clone(&app));
+        if old.recents != app.recents {
+            self.reload_recents(&app);
+        }
     }
 
-    /// Joins `socket` to the channel, which is made if nobody is there. In force from the serial that the answer names.
+    /// Has channels that keep recent events keep as many as the app says now. Others begin when they are made anew, or read.
+    fn reload_recents(&self, app: &App) {
+        for stripe in &self.stripes {
+            let channels: Vec<_> = read(stripe).values().cloned().collect();
+            for channel in channels {
+                if let Some(mut state) = channel.lock()
+                    && let Some(recent) = &mut state.recent
+                {
+                    recent.set(app.recents.of(channel.name.as_str()));
+                    // What is too much goes at once.
+                    recent.timer = Some(Time::ZERO);
+                    self.shared.schedule(Time::ZERO, Due::Recent, &channel);
+                }
+            }
+        }
+    }
+
+    /// Joins `socket` to the channel, which is made if nobody is there. In force from the serial that the answer names. Whoever reads `since`
+    /// some moment has the channel keep its recent events, as long as it is there and for a while after.
     ///
     /// # Errors
     /// [`Refused`]: nothing changed.
@@ -70,10 +92,11 @@ impl Channels {
         name: &ChannelName,
         socket: SocketId,
         member: Option<Arc<Member>>,
+        since: Option<Since>,
         now: Time,
     ) -> Result<(Arc<Channel>, Joined), Refused> {
         loop {
-            let channel = self.find_or_create(name);
+            let channel = self.find_or_create(app, name);
             let Some(mut state) = channel.lock() else {
                 self.lose(&channel);
                 return Err(Refused::Lost);
@@ -81,7 +104,7 @@ impl Channels {
             if state.gone {
                 continue;
             }
-            return match self.join(app, &channel, &mut state, socket, member, now) {
+            return match self.join(app, &channel, &mut state, socket, (member, since), now) {
                 Ok(joined) => {
                     drop(state);
                     Ok((channel, joined))
@@ -100,7 +123,7 @@ impl Channels {
         channel: &Arc<Channel>,
         state: &mut State,
         socket: SocketId,
-        member: Option<Arc<Member>>,
+        (member, since): (Option<Arc<Member>>, Option<Since>),
         now: Time,
     ) -> Result<Joined, Refused> {
         let at = self.emission(app, channel);
@@ -121,16 +144,21 @@ impl Channels {
             state.tell(&at, FactKind::CacheMiss);
         }
         let members = state.members_for(member.as_deref());
-        let joined = Joined { serial: state.joins_at(channel.name.caches()), members, cache };
+        let missed = since.map(|since| self.read(app, channel, state, since, now)).unwrap_or_default();
+        let joined = Joined { serial: state.joins_at(channel.name.caches()), members, cache, missed };
         self.count_changed(app, &at, channel, state, now);
         Ok(joined)
     }
 
-    /// Takes `socket` off a channel that it is on, with the member it is there.
-    pub fn unsubscribe(&self, app: &App, channel: &Arc<Channel>, socket: SocketId, member: Option<&Arc<Member>>, now: Time) {
+    /// Takes `socket` off a channel that it is on, with the member it is there. `reads` if it came with a [`Since`].
+    pub fn unsubscribe(&self, app: &App, channel: &Arc<Channel>, socket: SocketId, member: Option<&Arc<Member>>, reads: bool, now: Time) {
         let Some(mut state) = channel.lock() else { return self.lose(channel) };
         let at = self.emission(app, channel);
         state.leave(socket.shard());
+        if let Some(recent) = state.recent.as_mut().filter(|_| reads) {
+            recent.leave(now);
+            self.look_after(channel, recent, now);
+        }
         if let Some(member) = member {
             state.go(&at, member, socket);
         }
@@ -179,7 +207,7 @@ impl Channels {
             }
         }
         let cache = state.cached(channel.name.caches(), now);
-        Ok(Joined { serial: state.joins_at(channel.name.caches()), members: state.members.list(), cache })
+        Ok(Joined { serial: state.joins_at(channel.name.caches()), members: state.members.list(), cache, missed: Missed::default() })
     }
 
     /// Publishes `batch` in its order, atomically: no other publisher's event comes between on the channels named.
@@ -195,7 +223,7 @@ impl Channels {
         loop {
             let mut set: SmallVec<[Arc<Channel>; 4]> = SmallVec::new();
             for publish in batch {
-                set.extend(publish.channels.iter().filter_map(|name| self.find_for(publish, name)));
+                set.extend(publish.channels.iter().filter_map(|name| self.find_for(app, publish, name)));
                 publish.channels.iter().for_each(|name| self.presences(name, &mut set));
             }
             let mut locked = self.lock_set(&mut set);
@@ -213,7 +241,7 @@ impl Channels {
     }
 
     fn publish_one(&self, app: &App, publish: &Publish, name: &ChannelName, now: Time) {
-        while let Some(channel) = self.find_for(publish, name) {
+        while let Some(channel) = self.find_for(app, publish, name) {
             let Some(mut state) = channel.lock() else {
                 self.lose(&channel);
                 continue;
@@ -222,12 +250,7 @@ impl Channels {
                 continue;
             }
             let event = state.place(&self.emission(app, &channel), publish.origin, body(publish, None));
-            if let Some(held) = &mut state.held {
-                held.queue.push_back(Waiting::Event(event));
-                return;
-            }
-            state.send(&self.shared, &event);
-            let crowded = self.delivered(app, &channel, &mut state, &event, now);
+            let crowded = self.release(app, &channel, &mut state, event, now);
             drop(state);
             if crowded {
                 self.bound_caches(app);
@@ -303,6 +326,10 @@ impl Channels {
 
     /// What else an event brings that the shards have now. Returns whether more channels remember now than may.
     fn delivered(&self, app: &App, channel: &Arc<Channel>, state: &mut State, event: &Arc<Event>, now: Time) -> bool {
+        if let Some(recent) = &mut state.recent {
+            recent.record(event, now);
+            self.look_after(channel, recent, now);
+        }
         match &event.body {
             Body::Published { source: Source::Server, .. } => self.remember(app, channel, state, event, now),
             Body::Published { name, data, source: Source::Client { socket, user_id }, .. } => {
@@ -314,7 +341,7 @@ impl Channels {
                 false
             }
             Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::SubscriptionCount(_) => false,
-            Body::Enrolled(_) | Body::Struck(_) => false,
+            Body::Enrolled(_) | Body::Struck(_) | Body::Gap => false,
         }
     }
 
@@ -355,6 +382,52 @@ impl Channels {
         let Some(channel) = self.find(name) else { return };
         let Some(state) = channel.lock() else { return self.lose(&channel) };
         state.push(&self.shared, || Item::Follow { channel_id: channel.id, alias: alias.clone(), added });
+    }
+
+    /// Has somebody read the channel, and tells what was missed.
+    fn read(&self, app: &App, channel: &Arc<Channel>, state: &mut State, since: Since, now: Time) -> Missed {
+        let serial = state.joins_at(true);
+        let recent = state.recent.get_or_insert_with(|| Box::new(Recent::new(&self.shared, app.recents.of(channel.name.as_str()), serial)));
+        recent.enter();
+        match since {
+            Since::Now => Missed::default(),
+            Since::Position(position) => recent.missed(position, serial, now),
+        }
+    }
+
+    /// Has a timer look at what is kept, unless one will.
+    fn look_after(&self, channel: &Arc<Channel>, recent: &mut Recent, now: Time) {
+        if recent.timer.is_none()
+            && let Ok(Some(due)) = recent.tick(now)
+        {
+            recent.timer = Some(due);
+            self.shared.schedule(due, Due::Recent, channel);
+        }
+    }
+
+    /// Events of these channels may have been lost before they came here: whoever can be told so is, and whoever comes back later will be.
+    pub fn gap(&self, wanted: impl Fn(&ChannelName) -> bool, now: Time) {
+        let app = self.settings();
+        for stripe in &self.stripes {
+            let channels: Vec<_> = read(stripe).values().filter(|channel| wanted(&channel.name)).cloned().collect();
+            for channel in channels {
+                let Some(mut state) = channel.lock() else { continue };
+                if !state.gone {
+                    let event = state.place(&self.emission(&app, &channel), None, Body::Gap);
+                    self.release(&app, &channel, &mut state, event, now);
+                }
+            }
+        }
+    }
+
+    /// Lets the shards have an event that has its place, or has it wait behind a commit. Returns whether more channels remember now than may.
+    fn release(&self, app: &App, channel: &Arc<Channel>, state: &mut State, event: Arc<Event>, now: Time) -> bool {
+        if let Some(held) = &mut state.held {
+            held.queue.push_back(Waiting::Event(event));
+            return false;
+        }
+        state.send(&self.shared, &event);
+        self.delivered(app, channel, state, &event, now)
     }
 
     /// Fills the cache of a cache channel with what a server published (P-13.1). Returns whether more channels remember now than may.
@@ -402,6 +475,7 @@ impl Channels {
         let Some(mut state) = channel.lock() else { return };
         match due {
             Due::Cache => self.expire_cache(channel, &mut state, now),
+            Due::Recent => self.expire_recent(channel, &mut state, now),
             Due::Count => {
                 let app = Arc::clone(&self.app.read().unwrap_or_else(PoisonError::into_inner));
                 state.count.timer = false;
@@ -411,6 +485,22 @@ impl Channels {
             }
         }
         self.remove_if_idle(channel, state);
+    }
+
+    /// Drops recent events that are too old. When nobody is waited for any more, nobody can go on from where it was: what comes is not kept.
+    fn expire_recent(&self, channel: &Arc<Channel>, state: &mut State, now: Time) {
+        let Some(recent) = state.recent.as_mut().filter(|recent| recent.timer.is_none_or(|due| due <= now)) else { return };
+        recent.timer = None;
+        match recent.tick(now) {
+            Ok(due) => {
+                recent.timer = due;
+                due.into_iter().for_each(|due| self.shared.schedule(due, Due::Recent, channel));
+            }
+            Err(Over) => {
+                state.recent = None;
+                state.serial += 1;
+            }
+        }
     }
 
     /// Forgets what the channel remembers if its time is over, or looks again when it will be.
@@ -524,22 +614,28 @@ impl Channels {
     }
 
     /// The channel that takes the event; `None` where nobody would get it, now or later.
-    fn find_for(&self, publish: &Publish, name: &ChannelName) -> Option<Arc<Channel>> {
-        let lasts = publish.stamps.is_some() || publish.source == Source::Server && name.caches();
+    fn find_for(&self, app: &App, publish: &Publish, name: &ChannelName) -> Option<Arc<Channel>> {
+        let lasts = publish.stamps.is_some() || publish.source == Source::Server && name.caches() || app.recents.always(name.as_str());
         // Nobody needs to be on a channel between two.
-        if lasts || name.as_str().starts_with("peer-") { Some(self.find_or_create(name)) } else { self.find(name.as_str()) }
+        if lasts || name.as_str().starts_with("peer-") { Some(self.find_or_create(app, name)) } else { self.find(name.as_str()) }
     }
 
-    fn find_or_create(&self, name: &ChannelName) -> Arc<Channel> {
+    fn find_or_create(&self, app: &App, name: &ChannelName) -> Arc<Channel> {
         if let Some(channel) = self.find(name.as_str()) {
             return channel;
         }
         let mut map = self.stripe(name.as_str()).write().unwrap_or_else(PoisonError::into_inner);
         let channel = map.entry(name.clone()).or_insert_with(|| {
             let (id, serial) = self.shared.next_channel();
-            Arc::new(Channel::new(name.clone(), id, serial, self.shared.inboxes.len(), Weak::clone(&self.me)))
+            let recent = self.recent(app, name, serial);
+            Arc::new(Channel::new(name.clone(), id, serial, self.shared.inboxes.len(), recent, Weak::clone(&self.me)))
         });
         Arc::clone(channel)
+    }
+
+    /// What a new channel keeps, whoever is there.
+    fn recent(&self, app: &App, name: &ChannelName, serial: u64) -> Option<Box<Recent>> {
+        app.recents.always(name.as_str()).then(|| Box::new(Recent::new(&self.shared, app.recents.of(name.as_str()), serial)))
     }
 
     /// Marks an idle channel gone under its own lock, and only then takes it out of the map.
@@ -548,7 +644,8 @@ impl Channels {
             return;
         }
         state.gone = true;
-        self.shared.retire(state.serial);
+        // What is published while there is no channel has no serial: who comes back from before must not take its place for the last.
+        self.shared.retire(state.serial + u64::from(state.recent.is_some()));
         drop(state);
         self.remove(channel);
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many encoded forms of an event can be kept.
-pub const ENCODINGS: usize = 12;
+pub const ENCODINGS: usize = 13;
 /// How many of them, the first, have a place in every event.
 const COMMON: usize = 4;
 
@@ -172,6 +172,8 @@ pub enum Body {
     Struck(Arc<Member>),
     /// The number of subscribers changed.
     SubscriptionCount(u32),
+    /// Events may have been lost before they came here, whoever is to blame.
+    Gap,
 }
 
 impl Event {
@@ -182,7 +184,7 @@ impl Event {
             Body::Published { data, attached, .. } => data.len() + attached.as_ref().map_or(0, |attached| attached.bytes()),
             Body::MemberAdded(member) | Body::MemberRemoved(member) => member.bytes(),
             Body::Enrolled(member) | Body::Struck(member) => member.bytes(),
-            Body::SubscriptionCount(_) => 0,
+            Body::SubscriptionCount(_) | Body::Gap => 0,
         };
         let charge = Charge::new(budget, bytes + size_of::<Self>());
         let encodings = [const { OnceLock::new() }; COMMON];

@@ -18,6 +18,8 @@ pub struct Options {
     pub facts_max: usize,
     /// What the node's events and queues may hold.
     pub budget: Arc<Budget>,
+    /// What the recent events of all channels may take.
+    pub recent_bytes_max: usize,
 }
 
 /// All channels of a node.
@@ -32,8 +34,8 @@ impl Hub {
     /// A hub without apps.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let Options { epoch, hash_seed, inboxes, facts_max, budget } = options;
-        Self { shared: Arc::new(Shared::new(epoch, inboxes, facts_max, budget)), hash_seed, apps: RwLock::default() }
+        let Options { epoch, hash_seed, inboxes, facts_max, budget, recent_bytes_max } = options;
+        Self { shared: Arc::new(Shared::new(epoch, inboxes, facts_max, budget, recent_bytes_max)), hash_seed, apps: RwLock::default() }
     }
 
     /// The channels of `app`, made if the app is new; its settings hold from now on.
@@ -78,6 +80,12 @@ impl Hub {
     #[must_use]
     pub fn budget(&self) -> &Arc<Budget> {
         &self.shared.budget
+    }
+
+    /// Bytes of recent events that channels keep.
+    #[must_use]
+    pub fn recent_bytes(&self) -> usize {
+        self.shared.recent.used()
     }
 
     /// How many channels there are.

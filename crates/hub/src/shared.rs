@@ -1,5 +1,6 @@
 //! What all channels of a node share: inboxes, facts, budget, numbers, timers.
 
+use crate::recent::Room;
 use crate::{Budget, Channel, FactQueue, Inbox, Time};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -12,6 +13,8 @@ pub(crate) struct Shared {
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) facts: Arc<FactQueue>,
     pub(crate) budget: Arc<Budget>,
+    /// What recent events take.
+    pub(crate) recent: Room,
     /// The highest serial that any channel that is gone has reached: a new one begins above it.
     serials: AtomicU64,
     channels: AtomicU64,
@@ -46,13 +49,16 @@ pub(crate) enum Due {
     Cache,
     /// A number of subscribers waits to be told.
     Count,
+    /// Recent events may be too old.
+    Recent,
 }
 
 impl Shared {
-    pub(crate) fn new(epoch: u64, inboxes: Vec<Arc<Inbox>>, facts_max: usize, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(epoch: u64, inboxes: Vec<Arc<Inbox>>, facts_max: usize, budget: Arc<Budget>, recent_bytes_max: usize) -> Self {
         let facts = Arc::new(FactQueue::new(facts_max));
         let (serials, channels) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { epoch, inboxes, facts, budget, serials, channels, timers: Mutex::default() }
+        let recent = Room::new(recent_bytes_max);
+        Self { epoch, inboxes, facts, budget, recent, serials, channels, timers: Mutex::default() }
     }
 
     /// The number of a new channel, and the serial it begins at.

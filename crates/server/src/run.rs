@@ -173,6 +173,7 @@ impl Server {
             inboxes: seeds.iter().map(|seed| Arc::clone(&seed.inbox)).collect(),
             facts_max: config.webhooks.facts,
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
+            recent_bytes_max: config.recent.memory_bytes,
         });
         let handles = seeds.iter().map(Seed::handle).collect();
         let store = config.store.as_ref().map(|store| open_store(store, &config, runtime.handle())).transpose()?;

@@ -1,10 +1,12 @@
 //! The encoded forms of an event: each made once per process, shared by all connections that take it.
 
+use crate::transport::chunked::chunk;
 use crate::transport::sockjs::{self, hixie};
 use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
-use tidings_dialect::{pushi, pushy};
+use tidings_dialect::sse::codec::Stream;
+use tidings_dialect::{pushi, pushy, sse};
 use tidings_hub::{ENCODINGS, Event};
 
 /// How a connection takes events.
@@ -35,13 +37,17 @@ pub(crate) enum Format {
     PushyFramedDeflate15,
     /// The same, for a client that insists on a small window.
     PushyFramedDeflate9,
-    /// The Pushy dialect in frames of SockJS, as the WebSocket draft of 2010 has them. Few take that: it is made for each of them.
+    /// Server-sent events of a stream of one channel, in chunks of HTTP/1.1.
+    Stream,
+    /// The Pushy dialect in frames of SockJS, as the WebSocket draft of 2010 has them. Few take that.
     PushyDraft,
+    /// As the connection's own session writes it: streams of several channels, where each reader is elsewhere, and those over HTTP/1.0.
+    Own,
 }
 
-/// How many formats there are.
-pub(crate) const FORMATS: usize = 13;
-const _: () = assert!(FORMATS == ENCODINGS + 1);
+/// How many formats are shared, the first of all. The others are made for each connection.
+pub(crate) const SHARED: usize = 13;
+const _: () = assert!(SHARED == ENCODINGS && Format::Stream as usize == SHARED - 1);
 
 impl Format {
     /// Whether its dialect shows a publish on several channels once (I-2.14).
@@ -82,9 +88,15 @@ impl Format {
 pub(crate) struct Encoder {
     text: Vec<u8>,
     deflater: Deflater,
+    /// The hub's, which stands in the ids of server-sent events.
+    epoch: u64,
 }
 
 impl Encoder {
+    pub(crate) fn new(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
     /// The event's frame, made if nobody has. Empty if the dialect cannot say it.
     pub(crate) fn encode<'e>(&mut self, event: &'e Event, format: Format) -> &'e Bytes {
         event.encoded(format as usize, || self.make(event, format))
@@ -99,6 +111,7 @@ impl Encoder {
             Format::Text => self.text(event),
             Format::Pushi => self.pushi(event),
             Format::Quoted => self.quoted(event),
+            Format::Stream => self.stream(event),
             _ => self.spelled(event, event.channel.as_str(), format).unwrap_or_default(),
         }
     }
@@ -133,6 +146,15 @@ impl Encoder {
             Format::PushyQuoted => Some(quoted(&self.text)),
             Format::PushyDraft => Some(hixie::text(&sockjs::Frame::Messages(&[quoted(&self.text)]).encode()).into()),
             _ => None,
+        }
+    }
+
+    fn stream(&mut self, event: &Event) -> Bytes {
+        self.text.clear();
+        let stream = Stream::new(self.epoch, [&event.channel]);
+        match sse::codec::encode_event(event, stream, &[event.serial], &mut self.text) {
+            Ok(()) => chunk(&self.text),
+            Err(_) => Bytes::new(),
         }
     }
 

@@ -44,6 +44,7 @@ impl World {
             inboxes: seeds.iter().map(|seed| Arc::clone(&seed.inbox)).collect(),
             facts_max: config.webhooks.facts,
             budget: Arc::new(Budget::new(config.limits.memory_bytes)),
+            recent_bytes_max: config.recent.memory_bytes,
         });
         let handles = seeds.iter().map(Seed::handle).collect();
         let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, &Commands::default()))).collect();

@@ -62,7 +62,7 @@ pub fn encode_body(channel: &str, body: &Body, out: &mut Vec<u8>) -> Result<(), 
         },
         Body::MemberAdded(member) => ServerMessage::MemberAdded { channel, member: PresenceMember::of(member)? },
         Body::MemberRemoved(member) => ServerMessage::MemberRemoved { channel, user_id: Cow::Borrowed(&member.user_id) },
-        Body::Enrolled(_) | Body::Struck(_) => return Err(NotText),
+        Body::Enrolled(_) | Body::Struck(_) | Body::Gap => return Err(NotText),
         Body::SubscriptionCount(count) => ServerMessage::SubscriptionCount { channel, count: *count },
     };
     message.encode_into(out);

@@ -294,7 +294,7 @@ pub fn encode_event(event: &Event, out: &mut Vec<u8>) -> Result<(), Unspeakable>
         }
         Body::MemberAdded(member) => notice("pusher:member_added", channel, member, out)?,
         Body::MemberRemoved(member) => notice("pusher:member_removed", channel, member, out)?,
-        Body::Enrolled(_) | Body::Struck(_) | Body::SubscriptionCount(_) => return Err(Unspeakable),
+        Body::Enrolled(_) | Body::Struck(_) | Body::SubscriptionCount(_) | Body::Gap => return Err(Unspeakable),
     }
     Ok(())
 }

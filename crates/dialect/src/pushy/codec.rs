@@ -255,7 +255,7 @@ pub fn encode_event(event: &Event, spelling: &str, out: &mut Vec<u8>) -> Result<
         }
         Body::Enrolled(member) => notice("pushy:presence-add", spelling, member, out),
         Body::Struck(member) => notice("pushy:presence-quit", spelling, member, out),
-        Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::SubscriptionCount(_) => return Err(Unspeakable),
+        Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::SubscriptionCount(_) | Body::Gap => return Err(Unspeakable),
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ impl World {
     pub(crate) fn new(app: App, settings: Settings) -> Self {
         let app = Arc::new(App { dialects: Dialects { pushy: true, ..app.dialects }, ..app });
         let (inboxes, budget) = ((0..SHARDS).map(|_| Arc::new(Inbox::new(usize::MAX, || {}))).collect(), Arc::new(Budget::new(usize::MAX)));
-        let hub = Hub::new(Options { epoch: 1, hash_seed: 1, inboxes, facts_max: 100, budget });
+        let hub = Hub::new(Options { epoch: 1, hash_seed: 1, inboxes, facts_max: 100, budget, recent_bytes_max: 0 });
         let channels = hub.app(&app);
         let (settings, connections) = (Arc::new(settings), BTreeMap::new());
         Self { app, settings, hub, channels, now: Time::ZERO, connections, opened: 0, command: None }
@@ -116,7 +116,7 @@ impl World {
     pub(crate) fn close(&mut self, name: &str) {
         let connection = self.connections.remove(name).expect("it is connected");
         for on in connection.on.values() {
-            self.channels.unsubscribe(&self.app, &on.channel, connection.session.socket_id(), on.member.as_ref(), self.now);
+            self.channels.unsubscribe(&self.app, &on.channel, connection.session.socket_id(), on.member.as_ref(), false, self.now);
         }
         self.deliver();
     }
@@ -165,7 +165,7 @@ impl World {
             Action::Subscribe(join) => {
                 let member = join.member;
                 let answer =
-                    self.channels.subscribe(&self.app, &join.channel, socket, member.clone(), self.now).map(|(channel, joined)| {
+                    self.channels.subscribe(&self.app, &join.channel, socket, member.clone(), None, self.now).map(|(channel, joined)| {
                         let name = join.channel.clone();
                         let on = On { channel, name, member, joined: joined.serial, spelling: None, notices: join.notices };
                         assert!(connection.on.insert(join.channel.clone(), on).is_none(), "twice on {}", join.channel);
@@ -175,7 +175,7 @@ impl World {
             }
             Action::Unsubscribe(channel) => {
                 let on = connection.on.remove(&channel).expect("it is on the channel");
-                self.channels.unsubscribe(&self.app, &on.channel, socket, on.member.as_ref(), self.now);
+                self.channels.unsubscribe(&self.app, &on.channel, socket, on.member.as_ref(), false, self.now);
                 self.receive(name, Input::Unsubscribed(&channel), actions);
             }
             Action::Spell { channel, spelling } => {

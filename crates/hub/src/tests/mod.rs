@@ -8,6 +8,7 @@ mod faults;
 mod model;
 mod pairs;
 mod presence;
+mod recent;
 mod roll;
 mod threads;
 mod users;
@@ -37,6 +38,7 @@ struct Subscription {
     channel: Arc<Channel>,
     joined: u64,
     member: Option<Arc<Member>>,
+    reads: bool,
 }
 
 /// A store that commits when it is told to.
@@ -57,7 +59,7 @@ fn app() -> App {
 
 fn hub(shards: usize, facts_max: usize) -> Hub {
     let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(usize::MAX, || {}))).collect();
-    Hub::new(Options { epoch: 7, hash_seed: 11, inboxes, facts_max, budget: Arc::new(Budget::new(usize::MAX)) })
+    Hub::new(Options { epoch: 7, hash_seed: 11, inboxes, facts_max, budget: Arc::new(Budget::new(usize::MAX)), recent_bytes_max: 2048 })
 }
 
 fn name(text: &str) -> ChannelName {
@@ -106,6 +108,7 @@ fn event_text(event: &Event) -> String {
         Body::Enrolled(member) => format!("enrolled {}", member.user_id),
         Body::Struck(member) => format!("struck {}", member.user_id),
         Body::SubscriptionCount(count) => format!("count {count}"),
+        Body::Gap => "gap".to_owned(),
     };
     format!("{}:{what}", event.serial)
 }
@@ -135,16 +138,27 @@ impl World {
     }
 
     fn join(&mut self, letter: char, channel: &str, member: Option<Member>) -> Result<Joined, Refused> {
+        self.join_since(letter, channel, member, None)
+    }
+
+    fn join_since(&mut self, letter: char, channel: &str, member: Option<Member>, since: Option<Since>) -> Result<Joined, Refused> {
         let member = member.map(Arc::new);
-        let (found, joined) = self.channels.subscribe(&self.app, &name(channel), socket(letter), member.clone(), self.now)?;
-        let subscription = Subscription { channel: found, joined: joined.serial, member };
+        let (found, joined) = self.channels.subscribe(&self.app, &name(channel), socket(letter), member.clone(), since, self.now)?;
+        let subscription = Subscription { channel: found, joined: joined.serial, member, reads: since.is_some() };
         assert!(self.subscriptions.insert((letter, channel.to_owned()), subscription).is_none(), "{letter} is on {channel} already");
         Ok(joined)
     }
 
     fn leave(&mut self, letter: char, channel: &str) {
         let subscription = self.subscriptions.remove(&(letter, channel.to_owned())).expect("it is on that channel");
-        self.channels.unsubscribe(&self.app, &subscription.channel, socket(letter), subscription.member.as_ref(), self.now);
+        self.channels.unsubscribe(
+            &self.app,
+            &subscription.channel,
+            socket(letter),
+            subscription.member.as_ref(),
+            subscription.reads,
+            self.now,
+        );
     }
 
     fn publish(&self, batch: &[Publish]) {
@@ -234,8 +248,24 @@ impl World {
     fn act(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            [who, "joins", channel] => self.joined(who, channel, None),
-            [who, "joins", channel, "as", shown] => self.joined(who, channel, Some(member(shown))),
+            [who, "joins", channel] => self.joined(who, channel, None, None),
+            [who, "joins", channel, "as", shown] => self.joined(who, channel, Some(member(shown)), None),
+            [who, "reads", channel] => self.joined(who, channel, None, Some(Since::Now)),
+            [who, "reads", channel, "from", epoch, serial] => {
+                let position = Position { epoch: epoch.parse().unwrap(), serial: serial.parse().unwrap() };
+                self.joined(who, channel, None, Some(Since::Position(position)))
+            }
+            ["gap", prefix] => {
+                self.channels.gap(|name| name.as_str().starts_with(prefix), self.now);
+                String::new()
+            }
+            ["keep", pattern, events] => {
+                let window = Window { events: events.parse().unwrap(), ..self.app.recents.window };
+                self.app.recents.patterns = vec![(Pattern::parse(pattern).unwrap(), window)];
+                self.hub.app(&Arc::new(self.app.clone()));
+                String::new()
+            }
+            ["kept"] => format!("{} bytes", self.hub.recent_bytes()),
             [who, "leaves", channel] => {
                 self.leave(who.parse().unwrap(), channel);
                 String::new()
@@ -334,8 +364,8 @@ impl World {
         }
     }
 
-    fn joined(&mut self, who: &str, channel: &str, member: Option<Member>) -> String {
-        let joined = match self.join(who.parse().unwrap(), channel, member) {
+    fn joined(&mut self, who: &str, channel: &str, member: Option<Member>, since: Option<Since>) -> String {
+        let joined = match self.join_since(who.parse().unwrap(), channel, member, since) {
             Ok(joined) => joined,
             Err(refused) => return format!("{refused:?}"),
         };
@@ -345,7 +375,9 @@ impl World {
             Cached::Miss => " miss".to_owned(),
             Cached::Hit(event) => format!(" hit {}", event_text(&event)),
         };
-        format!("@{}{members}{cache}", joined.serial)
+        let missed = joined.missed.events.iter().map(|event| format!(" {}", event_text(event))).collect::<String>();
+        let gap = if joined.missed.gap { " gap" } else { "" };
+        format!("@{}{members}{cache}{gap}{missed}", joined.serial)
     }
 
     /// Everything that came of the last line: the answer, what each socket saw, the facts.
@@ -373,7 +405,7 @@ impl World {
             self.sign_out(letter);
         }
         self.seen();
-        self.wait(self.app.limits.cache_ttl.max(self.app.limits.count_interval));
+        self.wait(self.app.limits.cache_ttl.max(self.app.limits.count_interval).max(self.app.recents.window.age));
         self.seen();
         let counts = (self.hub.channels(), self.channels.users_online(), self.hub.budget().used(), self.hub.budget().events());
         assert_eq!(counts, (0, 0, 0, 0), "channels, users, bytes, events");

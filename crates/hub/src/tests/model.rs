@@ -199,7 +199,7 @@ fn take_step(step: &Step, number: usize, world: &mut World, model: &mut Model) {
                 return;
             }
             let member = name.starts_with("presence-").then(|| member(&format!("{}={info}", USERS[*user])));
-            let answer = world.joined(&letter.to_string(), name, member.clone());
+            let answer = world.joined(&letter.to_string(), name, member.clone(), None);
             assert_eq!(answer, model.join(letter, name, member, world.now), "step {number}");
         }
         Step::Leave { who, channel } => {

@@ -226,7 +226,7 @@ fn shard_life(shard: usize, rounds: u32, names: &[&str; 3], channels: &Channels,
     let mut items = Vec::new();
     for round in 0..rounds {
         let channel_name = names[round as usize % names.len()];
-        let (channel, joined) = channels.subscribe(app, &name(channel_name), me, None, Time::ZERO).unwrap();
+        let (channel, joined) = channels.subscribe(app, &name(channel_name), me, None, None, Time::ZERO).unwrap();
         assert!(joined.serial >= reached.get(channel_name).copied().unwrap_or(0), "serials never fall back");
         let mut last = joined.serial;
         let mut first: Option<String> = None;
@@ -251,7 +251,7 @@ fn shard_life(shard: usize, rounds: u32, names: &[&str; 3], channels: &Channels,
             }
         }
         reached.insert(channel_name.to_owned(), last);
-        channels.unsubscribe(app, &channel, me, None, Time::ZERO);
+        channels.unsubscribe(app, &channel, me, None, false, Time::ZERO);
     }
     seen
 }

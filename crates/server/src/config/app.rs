@@ -6,7 +6,7 @@ use super::store::History;
 use http::{HeaderName, HeaderValue, Uri};
 use std::collections::HashMap;
 use std::time::Duration;
-use tidings_hub::{App, AppId, CHANNEL_NAME_BYTES_MAX, Dialects, Key, Limits, Webhook};
+use tidings_hub::{App, AppId, CHANNEL_NAME_BYTES_MAX, Dialects, Key, Limits, Recents, Webhook, Window};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -79,6 +79,7 @@ pub(super) fn app(section: &mut Section<'_, '_>, histories: &mut HashMap<AppId, 
             defaults.webhook_private_targets,
         ),
         keys: keys(section, own),
+        recents: Recents { window: Window::default(), patterns: section.sections("recent", super::sse::kept) },
         limits: section.section("limits", limits),
         webhooks: section.sections("webhooks", webhook),
     };
@@ -92,17 +93,18 @@ pub(super) fn app(section: &mut Section<'_, '_>, histories: &mut HashMap<AppId, 
 /// What the app is spoken to in; nothing for all that the listeners speak, which is filled in when they are known.
 fn dialects(section: &mut Section<'_, '_>) -> Dialects {
     let known = |text: &str| match text {
-        "pusher" | "pushi" | "pushy" => Ok(text.to_owned()),
-        _ => Err(format!("{} is no dialect of an app; known are \"pusher\", \"pushi\" and \"pushy\"", quoted(text))),
+        "pusher" | "sse" | "pushi" | "pushy" => Ok(text.to_owned()),
+        _ => Err(format!("{} is no dialect of an app; known are \"pusher\", \"sse\", \"pushi\" and \"pushy\"", quoted(text))),
     };
-    let told = ("dialects", "", "What the app is spoken to in, of `pusher`, `pushi` and `pushy`; without it in all that listeners speak.");
+    let told =
+        ("dialects", "", "What the app is spoken to in, of `pusher`, `sse`, `pushi` and `pushy`; without it in all that listeners speak.");
     let listed = section.texts(told, &[], known, String::clone);
     if listed.as_ref().is_some_and(Vec::is_empty) {
         section.problem("dialects", "is empty; write [\"pusher\"], [\"pushi\"] or both, or leave it out for all that listeners speak");
     }
     let listed = listed.unwrap_or_default();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
-    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy") }
+    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy"), sse: has("sse"), wspush: false }
 }
 
 /// `key` and `secret`, which an app may leave out if it has `keys`.

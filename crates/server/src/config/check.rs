@@ -39,7 +39,8 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
         }
     }
     if reader.problems.is_empty() && !config.listeners.iter().any(speaks_to_clients) {
-        reader.problem("listeners", "nobody could connect: no listener has \"pusher\", \"pushi\" or \"pushy\" among its `dialects`");
+        reader
+            .problem("listeners", "nobody could connect: no listener has \"pusher\", \"sse\", \"pushi\" or \"pushy\" among its `dialects`");
     }
     fill_dialects(config);
     pushi_sections(config, reader);
@@ -54,7 +55,7 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
 fn speaks_to_clients(listener: &Listener) -> bool {
     listener.speaks_pushi()
         || listener.speaks_pushy()
-        || [Dialect::Pusher, Dialect::SockjsTrial].iter().any(|dialect| listener.dialects.contains(dialect))
+        || [Dialect::Pusher, Dialect::Sse, Dialect::SockjsTrial].iter().any(|dialect| listener.dialects.contains(dialect))
 }
 
 /// What all listeners together speak.
@@ -62,7 +63,8 @@ fn speaks_to_clients(listener: &Listener) -> bool {
 pub fn dialects_of(listeners: &[Listener]) -> Dialects {
     let pusher = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher));
     // Pushy's clients speak to the apps of its sections only.
-    Dialects { pusher, pushi: listeners.iter().any(Listener::speaks_pushi), pushy: false }
+    let sse = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Sse));
+    Dialects { pusher, sse, pushi: listeners.iter().any(Listener::speaks_pushi), pushy: false, wspush: false }
 }
 
 /// An app that lists no dialects is spoken to in all there are.
@@ -73,6 +75,7 @@ fn fill_dialects(config: &mut Config) {
             .pushy
             .iter()
             .any(|section| section.app == app.id && config.listeners.iter().any(|listener| listener.dialects.contains(&section.dialect())));
+        app.recents.window = config.recent.window;
         if app.dialects == Dialects::default() {
             app.dialects = Dialects { pushy, ..all };
         }

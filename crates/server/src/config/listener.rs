@@ -76,6 +76,8 @@ impl fmt::Display for Address {
 pub enum Dialect {
     /// Pusher's WebSocket protocol and HTTP API.
     Pusher,
+    /// Server-sent events.
+    Sse,
     /// Pushi's WebSocket protocol.
     Pushi,
     /// Pushi's REST API.
@@ -91,15 +93,16 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("pusher", Self::Pusher),
+        ("sse", Self::Sse),
         ("pushi", Self::Pushi),
         ("pushi-api", Self::PushiApi),
         ("console", Self::Console),
         ("metrics", Self::Metrics),
         ("sockjs-trial", Self::SockjsTrial),
     ];
-    const LATER: [&'static str; 2] = ["sse", "wspush"];
+    const LATER: [&'static str; 1] = ["wspush"];
 
     fn parse(text: &str) -> Result<Self, String> {
         if let Some((_, dialect)) = Self::ALL.iter().find(|(name, _)| *name == text) {
@@ -152,13 +155,13 @@ pub(super) fn listener(section: &mut Section<'_, '_>) -> Listener {
                 (
                     "dialects",
                     "",
-                    "What is spoken here: `pusher`, `pushi`, `pushi-api`, `pushy` or `pushy:NAME`, `console` (a page to try things at `/`), `metrics`.",
+                    "What is spoken here: `pusher`, `sse`, `pushi`, `pushi-api`, `pushy` or `pushy:NAME`, `console` (a page to try things at `/`), `metrics`.",
                 ),
-                &["pusher"],
+                &["pusher", "sse"],
                 Dialect::parse,
                 Dialect::to_string,
             )
-            .unwrap_or_else(|| vec![Dialect::Pusher]),
+            .unwrap_or_else(|| vec![Dialect::Pusher, Dialect::Sse]),
         path_prefix: section
             .text(("path_prefix", "P-2.9", "Stands before every path, as in `/x/app/…` and `/x/apps/…`."), "", path_prefix, String::clone)
             .unwrap_or_default(),

@@ -14,6 +14,7 @@ mod pushy;
 mod reader;
 mod reference;
 mod reload;
+mod sse;
 mod store;
 mod tree;
 mod units;
@@ -32,6 +33,7 @@ pub use pushy::{CommandTarget, Pushy};
 pub use reader::{HIDDEN, Setting};
 pub use reference::{effective, reference, reference_table};
 pub use reload::{AppChange, Changes, difference};
+pub use sse::Recent;
 pub use store::{History, Store};
 pub use units::Rate;
 
@@ -59,6 +61,10 @@ pub struct Config {
     pub pushi: Vec<Pushi>,
     /// Apps that Pushy's clients speak to.
     pub pushy: Vec<Pushy>,
+    /// How streams of server-sent events behave.
+    pub sse: tidings_dialect::sse::session::Settings,
+    /// What channels keep for those who come back.
+    pub recent: Recent,
     /// What the whole node may use.
     pub limits: Limits,
     /// How WebSocket connections are spoken to.
@@ -161,6 +167,8 @@ fn whole(root: &mut Section<'_, '_>) -> Config {
         log: root.section("log", node::log),
         drain: root.section("drain", node::drain),
         store: root.maybe_section("store", store::store),
+        sse: root.section("sse", sse::sse),
+        recent: root.section("recent", sse::recent),
         pushi: root.sections("pushi", pushi::pushi),
         pushy: root.sections("pushy", pushy::pushy),
         histories: std::mem::take(&mut histories),
@@ -175,7 +183,7 @@ fn whole(root: &mut Section<'_, '_>) -> Config {
 /// The listener on loopback where none is written. The page to try things at acts with a secret, so it is there for an app that was
 /// made for the try, and not for one that a proxy on the same machine may stand before.
 fn first_listener(made: bool) -> Item {
-    let dialects = if made { &[Dialect::Pusher, Dialect::Console][..] } else { &[Dialect::Pusher] };
+    let dialects = if made { &[Dialect::Pusher, Dialect::Sse, Dialect::Console][..] } else { &[Dialect::Pusher, Dialect::Sse] };
     let dialects = dialects.iter().map(|dialect| standing(Value::Text(dialect.to_string()))).collect();
     standing_list([("dialects", standing(Value::List(dialects)))])
 }

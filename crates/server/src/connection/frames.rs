@@ -9,6 +9,10 @@ use tidings_dialect::action::Input;
 impl Connection {
     pub(super) fn receive_frames(&mut self, input: &mut [u8], core: &mut Core, inflater: &mut Inflater) -> Verdict {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
+        // Behind the request for a stream nothing is expected.
+        if open.session.body().is_some() {
+            return Verdict::Keep;
+        }
         if open.framed().is_some_and(Framed::is_draft) {
             return self.receive_draft(input, core);
         }

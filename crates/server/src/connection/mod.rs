@@ -7,6 +7,7 @@ mod open;
 mod polled;
 mod requests;
 mod session;
+mod stream;
 pub(crate) mod trial;
 mod visit;
 
@@ -31,7 +32,7 @@ use session::LastWord;
 use std::sync::Arc;
 use tidings_dialect::action::{Actions, Close, End, Input};
 use tidings_dialect::pusher::close::Reason;
-use tidings_hub::{AppId, SocketId, Time};
+use tidings_hub::{AppId, Event, SocketId, Time};
 
 /// What a shard lends to the connection it calls.
 pub(crate) struct Core {
@@ -86,7 +87,7 @@ impl Stage {
     pub(super) fn message(&self, text: &[u8]) -> Bytes {
         match self {
             Self::Polled(_) => polled::message(text),
-            Self::Session(open) => open.framed().map_or_else(|| frame::text(text), |framed| framed.message(text)),
+            Self::Session(open) => open.message(text),
             _ => frame::text(text),
         }
     }
@@ -232,6 +233,9 @@ impl Connection {
         if self.framed_close(close, core) {
             return;
         }
+        if let Some(body) = self.stage.open().and_then(|open| open.session.body()) {
+            return self.end_stream(body, core);
+        }
         core.outgoing.push(self.slot, frame::close(Some(close.code), &close.reason), usize::MAX);
         self.end_session(false, core);
     }
@@ -367,6 +371,11 @@ impl Connection {
             channels.extend(pairs.into_iter().filter(|pair| core.table.find(self.slot, pair).is_none()));
         }
         Some((open.session.socket_id_text(), channels))
+    }
+
+    /// An event as it goes to this peer alone; `None` if its dialect cannot say it.
+    pub(crate) fn own_form(&mut self, event: &Event) -> Option<Bytes> {
+        self.stage.open_mut()?.session.own_form(event)
     }
 
     /// The socket id, while a session is in force.

@@ -5,7 +5,9 @@ use super::session::Session;
 use super::{Connection, Core};
 use crate::node::{AppHandle, Call, PushyService, Reply};
 use crate::shard::table::{Left, Table};
-use crate::transport::websocket::{Decoder, frame};
+use crate::transport::websocket::Decoder;
+use crate::transport::websocket::frame::{self, Coding, Opcode};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -183,6 +185,8 @@ impl Connection {
             // Where there are no pings there are heartbeats.
             Action::Ping(_) if is_polled || open.framed().is_some_and(Framed::is_draft) => {}
             Action::Ping(payload) => self.push(frame::ping(payload), core),
+            Action::Pong => self.push(frame::pong(b""), core),
+            Action::SendBinary(bytes) => self.push(frame::encode(Opcode::Binary, Coding::Plain, &bytes), core),
             Action::Subscribe(join) => {
                 // The confirmation is queued in the call that joins, so no event can overtake it.
                 let answer = open.subscribe(self.slot, &join, core);
@@ -253,6 +257,15 @@ impl Open {
         self.rare.as_ref()?.framed.as_ref()
     }
 
+    /// A message as its peer gets it.
+    pub(super) fn message(&self, text: &[u8]) -> Bytes {
+        match (self.session.body(), self.framed()) {
+            (Some(body), _) => body.part(text),
+            (None, Some(framed)) => framed.message(text),
+            (None, None) => frame::text(text),
+        }
+    }
+
     fn calls(&self) -> Option<&Calls> {
         self.rare.as_ref()?.calls.as_ref()
     }
@@ -317,7 +330,8 @@ impl Open {
             calls.service.rooms.left(&left.channel.name, self.session.socket_id(), why);
         }
         core.stats.subscriptions.set(core.table.len() as u64);
-        core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, left.member.as_ref(), core.now);
+        let subscriber = (left.member.as_ref(), self.session.reads());
+        core.node.unsubscribe(&self.app, self.session.socket_id(), &left.channel, subscriber, core.now);
     }
 
     pub(super) fn end(self, slot: u32, core: &mut Core) {

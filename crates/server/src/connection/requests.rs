@@ -257,6 +257,11 @@ impl Connection {
                         },
                     }
                 }
+                First::Stream(stream) => {
+                    let len = stream.head.len;
+                    self.answer_stream(&stream, core);
+                    return self.receive(&mut bytes[len..], core, inflater);
+                }
                 First::Upgrade(head, upgrade) => {
                     if core.node.is_draining() && upgrade.is_ok() {
                         requests.enter(Phase::Refusal, DRAINING_PAUSE, core.now);
@@ -441,7 +446,7 @@ impl Connection {
             Session::Pusher(_) => Format::default().deflated(deflate),
             Session::Pushi(_) => Format::Pushi,
             // They come by other ways.
-            Session::Pushy(_) | Session::Trial(_) => Format::default(),
+            Session::Pushy(_) | Session::Stream(..) | Session::Trial(_) => Format::default(),
         };
         core.outgoing.set_format(self.slot, format);
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };

@@ -1,16 +1,19 @@
 //! A session of whatever dialect: what the shard needs of it.
 
 use super::trial;
+use crate::transport::chunked;
 use bytes::Bytes;
 use tidings_dialect::action::{Actions, Close, End, Input, Subscriptions};
-use tidings_dialect::{pusher, pushi, pushy};
-use tidings_hub::{App, SocketId, Time};
+use tidings_dialect::{pusher, pushi, pushy, sse};
+use tidings_hub::{App, Event, SocketId, Time};
 
 /// A session. Pusher's is the common one, and inline.
 pub(crate) enum Session {
     Pusher(pusher::session::Session),
     Pushi(Box<pushi::session::Session>),
     Pushy(Box<pushy::session::Session>),
+    /// A stream, and how its body shows where it ends.
+    Stream(Box<sse::session::Session>, chunked::Body),
     Trial(trial::Session),
 }
 
@@ -26,6 +29,7 @@ impl Session {
             Self::Pusher(session) => session.receive(input, subscriptions, now, actions),
             Self::Pushi(session) => session.receive(input, subscriptions, now, actions),
             Self::Pushy(session) => session.receive(input, subscriptions, now, actions),
+            Self::Stream(session, _) => session.receive(input, subscriptions, now, actions),
             Self::Trial(session) => session.receive(&input, actions),
         }
     }
@@ -35,6 +39,7 @@ impl Session {
             Self::Pusher(session) => session.socket_id(),
             Self::Pushi(session) => session.socket_id(),
             Self::Pushy(session) => session.socket_id(),
+            Self::Stream(session, _) => session.socket_id(),
             Self::Trial(session) => session.socket_id(),
         }
     }
@@ -42,7 +47,7 @@ impl Session {
     /// The socket id as the dialect's clients know it.
     pub(crate) fn socket_id_text(&self) -> String {
         match self {
-            Self::Pusher(session) => session.socket_id().to_string(),
+            Self::Pusher(_) | Self::Stream(..) => self.socket_id().to_string(),
             Self::Pushi(_) | Self::Pushy(_) | Self::Trial(_) => pushi::name::socket_id(self.socket_id()),
         }
     }
@@ -52,7 +57,29 @@ impl Session {
             Self::Pusher(session) => session.next_timeout(),
             Self::Pushi(session) => session.next_timeout(),
             Self::Pushy(session) => session.next_timeout(),
+            Self::Stream(session, _) => session.next_timeout(),
             Self::Trial(_) => super::NEVER,
+        }
+    }
+
+    /// Whether its peer may be cut off and come back, and go on where it was.
+    pub(crate) fn reads(&self) -> bool {
+        matches!(self, Self::Stream(..))
+    }
+
+    /// How its body grows, if it is the answer to a request.
+    pub(crate) fn body(&self) -> Option<chunked::Body> {
+        match self {
+            Self::Stream(_, body) => Some(*body),
+            _ => None,
+        }
+    }
+
+    /// An event as it goes to this peer alone; `None` if the dialect cannot say it.
+    pub(crate) fn own_form(&mut self, event: &Event) -> Option<Bytes> {
+        match self {
+            Self::Stream(session, body) => session.block(event).map(|block| body.part(&block)),
+            _ => None,
         }
     }
 
@@ -60,6 +87,7 @@ impl Session {
     pub(crate) fn message_bytes_max(&self, app: &App) -> usize {
         match self {
             Self::Pusher(_) | Self::Trial(_) => app.limits.message_bytes,
+            Self::Stream(..) => 0,
             Self::Pushi(session) => session.message_bytes_max(),
             Self::Pushy(session) => session.message_bytes_max(),
         }
@@ -71,6 +99,7 @@ impl Session {
             Self::Pusher(_) => LastWord::pusher(pusher::close::Reason::from(end).close()),
             Self::Pushi(_) => LastWord::pushi(end.into()),
             Self::Pushy(session) => LastWord::pushy(end, session.transport()),
+            Self::Stream(..) => LastWord { frame: None, close: Close { code: 1000, reason: "".into() } },
             Self::Trial(session) => LastWord { frame: None, close: session.close(end) },
         }
     }

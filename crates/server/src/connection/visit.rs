@@ -5,6 +5,7 @@ use super::{Connection, Core, Stage, Verdict};
 use crate::http::mount::{self, Mount};
 use crate::http::response::Answer;
 use crate::http::{self, Head, Mounted};
+use crate::transport::chunked::{self, chunk};
 use crate::transport::sockjs::{self, Asked, Callback, Framing, Inbound, ReceiverId, Route, Sending, Transport, WebSocketKind};
 use crate::transport::websocket::Agreement;
 use crate::transport::websocket::handshake::Upgrade;
@@ -250,7 +251,7 @@ impl Connection {
     pub(crate) fn end_receiving(&mut self, core: &mut Core) {
         let Some(receiving) = self.receiving() else { return };
         if receiving.chunked {
-            self.push(Bytes::from_static(b"0\r\n\r\n"), core);
+            self.push(Bytes::from_static(chunked::END), core);
         }
         let Stage::Http(requests) = &mut self.stage else { return };
         if receiving.chunked && requests.keep_alive && !core.node.is_draining() {
@@ -297,13 +298,4 @@ fn without_session(mount: &Mount, route: Route<'_>, asked: &Asked<'_>, now: Unix
         Route::SessionOptions => service.session_options(asked, now),
         Route::WebSocket | Route::RawWebSocket | Route::Receive { .. } | Route::Send { .. } => sockjs::Answer::from(sockjs::Missing::Path),
     }
-}
-
-/// `bytes` as one chunk.
-pub(super) fn chunk(bytes: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(bytes.len() + 12);
-    out.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
-    out.extend_from_slice(bytes);
-    out.extend_from_slice(b"\r\n");
-    out.into()
 }

@@ -36,6 +36,8 @@ pub(crate) enum First<'a> {
     Publish(Head<'a>, &'a [u8]),
     /// The same for Pushi's REST API, if its session is known.
     PushiPublish(Head<'a>, &'a [u8]),
+    /// A request for a stream of server-sent events.
+    Stream(Stream<'a>),
     /// A request below a path of SockJS.
     Mounted(Box<Mounted<'a>>),
     /// Any other request.
@@ -65,6 +67,16 @@ pub(crate) struct Head<'a> {
     pub(crate) keep_alive: bool,
     /// Whether it is HTTP/1.1, and not 1.0.
     pub(crate) is_current: bool,
+}
+
+/// A request for a stream of server-sent events.
+pub(crate) struct Stream<'a> {
+    pub(crate) head: Head<'a>,
+    /// The app of the path.
+    pub(crate) app: &'a str,
+    pub(crate) last_event_id: Option<&'a str>,
+    /// What a page asks whether it may send.
+    pub(crate) request_headers: Option<&'a str>,
 }
 
 /// A request below a path of SockJS.
@@ -136,6 +148,10 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
     }
     if has_token(headers, "connection", "upgrade") && has_token(headers, "upgrade", "websocket") {
         return First::Upgrade(seen, Upgrade::check(method, version, headers));
+    }
+    if let Some(app) = stream_of(listener, path) {
+        let (last_event_id, request_headers) = (text(headers, "last-event-id"), text(headers, "access-control-request-headers"));
+        return First::Stream(Stream { head: seen, app, last_event_id, request_headers });
     }
     let pushi = is_pushi_publish(method, path, listener);
     if !pushi && !is_publish(method, path, listener) {
@@ -245,6 +261,11 @@ pub(crate) fn is_upgrade(bytes: &[u8]) -> bool {
     request.parse(bytes).is_ok_and(|status| status.is_complete())
         && has_token(request.headers, "connection", "upgrade")
         && has_token(request.headers, "upgrade", "websocket")
+}
+
+/// The app whose channels are read at this path, if streams are served here.
+pub(crate) fn stream_of<'a>(listener: &Listener, path: &'a str) -> Option<&'a str> {
+    tidings_dialect::sse::request::app_of(listener.strip(path)).filter(|_| listener.speaks(&Dialect::Sse))
 }
 
 /// The hot route: publishing, one event or a batch.

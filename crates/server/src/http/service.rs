@@ -1,7 +1,6 @@
 //! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
 
 use super::line::{Line, Stream};
-use super::mount::Mount;
 use super::response::Answer;
 use super::tunnel::{self, Answering, Asking, Broken};
 use crate::api::pushi::RestRequest;
@@ -120,10 +119,12 @@ async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Inc
     let rest = caller.listener.strip(&path);
     let mount = caller.listener.mounts.iter().find(|mount| mount.find(rest).is_some());
     let is_upgrade = is_upgrade(request.headers()) && request.version() <= http::Version::HTTP_11;
+    let is_stream = super::stream_of(&caller.listener, &path).is_some();
     Ok(match mount {
         Some(_) if is_upgrade => caller.tunnel_upgrade(guard, &mut request).await.map(Either::Left),
-        Some(mount) => caller.tunnel(mount, request).await,
+        Some(mount) => caller.tunnel(mount.service.settings().request_bytes, request).await,
         None if is_upgrade => upgrade(caller, guard, &mut request).map(Either::Left),
+        None if is_stream => caller.tunnel(0, request).await,
         None => caller.route(rest, &path, request).await.map(Either::Left),
     })
 }
@@ -153,9 +154,9 @@ impl Caller {
         }
     }
 
-    /// A request for a session, or for what concerns sessions: shards have those, and all of its answer comes from one.
-    async fn tunnel(&self, mount: &Mount, mut request: Request<Incoming>) -> Response<Body> {
-        let max = mount.service.settings().request_bytes;
+    /// A request for a session, or for what concerns sessions: shards have those, and all of its answer comes from one. Of a body no more is looked
+    /// at than `max` and one byte, which a shard refuses.
+    async fn tunnel(&self, max: usize, mut request: Request<Incoming>) -> Response<Body> {
         let body = tokio::time::timeout(self.node.limits.body_timeout, tunnel::beginning(request.body_mut(), max));
         let body = match body.await {
             Ok(Ok(body)) => body,

@@ -36,6 +36,7 @@ fn look(bytes: &[u8], listener: &Listener) -> String {
                 String::from_utf8_lossy(body)
             )
         }
+        First::Stream(stream) => format!("stream of {} from {:?}", stream.app, stream.last_event_id),
         First::Mounted(mounted) => {
             let rest = bytes.len() - mounted.head.len;
             let body = mounted.body.map(String::from_utf8_lossy);

@@ -21,7 +21,8 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidings_dialect::action::{End, Join, SignIn};
-use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched};
+use tidings_dialect::sse;
+use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -59,6 +60,10 @@ pub(crate) struct Node {
     /// Settings of Pushi's dialect: for all apps, and for some.
     pushi: config::Pushi,
     pushi_apps: HashMap<AppId, config::Pushi, RandomState>,
+    /// How streams of server-sent events behave.
+    pub(crate) sse: Arc<sse::session::Settings>,
+    /// What is kept of channels that somebody reads who may come back.
+    recent: Window,
     /// Apps that Pushy's clients speak to.
     pub(crate) pushy: Vec<Arc<PushyService>>,
     /// Who is logged in at the REST API.
@@ -145,6 +150,8 @@ impl Node {
             dialects: config::dialects_of(&config.listeners),
             pushi: config.pushi.iter().find(|section| section.app.is_none()).cloned().unwrap_or_default(),
             pushi_apps: config.pushi.iter().filter_map(|section| Some((section.app.clone()?, section.clone()))).collect(),
+            sse: Arc::new(config.sse.clone()),
+            recent: config.recent.window,
             pushy,
             logins: Logins::default(),
             spread: RandomState::default(),
@@ -261,7 +268,7 @@ impl Node {
         join: &Join,
         now: Time,
     ) -> Result<(Arc<Channel>, Joined), Refused> {
-        handle.channels.subscribe(&handle.app, &join.channel, socket, join.member.clone(), now)
+        handle.channels.subscribe(&handle.app, &join.channel, socket, join.member.clone(), join.since, now)
     }
 
     /// Changes what a connection is on a channel that it is on.
@@ -277,16 +284,16 @@ impl Node {
         handle.channels.refresh(&handle.app, channel, socket, before, member, now)
     }
 
-    /// Takes a connection off a channel.
+    /// Takes a connection off a channel; `reads` if it may come back.
     pub(crate) fn unsubscribe(
         &self,
         handle: &AppHandle,
         socket: SocketId,
         channel: &Arc<Channel>,
-        member: Option<&Arc<Member>>,
+        (member, reads): (Option<&Arc<Member>>, bool),
         now: Time,
     ) {
-        handle.channels.unsubscribe(&handle.app, channel, socket, member, now);
+        handle.channels.unsubscribe(&handle.app, channel, socket, member, reads, now);
     }
 
     /// Binds a connection to a user; `before` is what it had signed in with.

@@ -4,7 +4,7 @@ use super::{AppHandle, Node, no_store};
 use crate::store::{AppRow, StoreError, SubscriptionRow};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tidings_hub::{App, ChannelName, Dialects};
+use tidings_hub::{App, ChannelName, Dialects, Recents, Window};
 
 impl Node {
     /// Serves the apps of the configuration, and those that the store has beside them.
@@ -28,7 +28,7 @@ impl Node {
         if !known.is_newer(look) {
             return Ok(());
         }
-        let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects_of(&row.ident))).map(Arc::new).collect();
+        let stored: Vec<_> = rows.iter().filter_map(|row| app(row, self.dialects_of(&row.ident), self.recent)).map(Arc::new).collect();
         self.apps_version.store(version, Ordering::Relaxed);
         if stored != known.stored {
             known.stored = stored;
@@ -136,12 +136,20 @@ fn tell_followers(app: &AppHandle, user_id: &str, channel: &str) -> impl FnOnce(
 }
 
 /// An app of the store. It has the defaults of every setting, and clients may publish, as nobody could allow it.
-fn app(row: &AppRow, dialects: Dialects) -> Option<App> {
+fn app(row: &AppRow, dialects: Dialects, window: Window) -> Option<App> {
     // The oldest signs webhooks.
     let keys: Vec<_> = row.keys.iter().rev().cloned().collect();
     let first = keys.first()?;
     let app = App::new(row.ident.as_str(), &first.key, &first.secret);
-    Some(App { name: row.name.clone(), enabled: row.enabled, client_events: true, dialects, keys, ..app })
+    Some(App {
+        name: row.name.clone(),
+        enabled: row.enabled,
+        client_events: true,
+        dialects,
+        recents: Recents { window, ..app.recents },
+        keys,
+        ..app
+    })
 }
 
 #[cfg(test)]

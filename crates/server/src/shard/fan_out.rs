@@ -4,7 +4,8 @@ use super::Shard;
 use super::outgoing::{Outgoing, Queued, Urgency};
 use super::table::Subscriber;
 use crate::connection::{Connection, Core, Verdict};
-use crate::wire::{Encoder, FORMATS, Format};
+use crate::wire::{Encoder, Format, SHARED};
+use bytes::Bytes;
 use hashbrown::HashSet;
 use slab::Slab;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,11 +32,13 @@ struct FanOut<'a> {
     outbox_max: usize,
     urgency: Urgency,
     index: u32,
-    lens: [Option<u32>; FORMATS],
+    lens: [Option<u32>; SHARED],
     deliveries: u64,
     unspeakable: u64,
     /// Who is told another spelling of the channel's name.
     spelled: Vec<u32>,
+    /// Whose sessions write it themselves.
+    own: Vec<u32>,
 }
 
 impl Shard {
@@ -65,7 +68,7 @@ impl Shard {
         let notice = !matches!(event.body, Body::Published { .. });
         let index = outgoing.begin(Arc::clone(event));
         let (encoder, overflowed) = (&mut self.encoder, &mut self.overflowed);
-        let lens = [None; FORMATS];
+        let lens = [None; SHARED];
         let mut fan_out = FanOut {
             event,
             outgoing,
@@ -79,6 +82,7 @@ impl Shard {
             deliveries: 0,
             unspeakable: 0,
             spelled: Vec::new(),
+            own: Vec::new(),
         };
         for subscriber in subscribers {
             let passed_over = subscriber.joined >= event.serial || except == Some(subscriber.slot) || notice && !subscriber.wants_notices();
@@ -95,6 +99,11 @@ impl Shard {
         for slot in std::mem::take(&mut fan_out.spelled) {
             if let Some(spelling) = table.spelling(slot, event.channel_id) {
                 fan_out.owe_spelled(slot, spelling);
+            }
+        }
+        for slot in std::mem::take(&mut fan_out.own) {
+            if let Some(connection) = self.connections.get_mut(slot as usize) {
+                fan_out.owe_own(slot, |event| connection.own_form(event));
             }
         }
         stats.deliveries.add(fan_out.deliveries);
@@ -158,6 +167,17 @@ impl FanOut<'_> {
     fn owe_spelled(&mut self, slot: u32, spelling: &str) {
         let format = self.outgoing.format(slot);
         let made = catch_unwind(AssertUnwindSafe(|| self.encoder.spelled(self.event, spelling, format)));
+        self.owe_made(slot, made);
+    }
+
+    /// Owes the event as the connection's own session writes it.
+    #[cold]
+    fn owe_own(&mut self, slot: u32, write: impl FnOnce(&Event) -> Option<Bytes>) {
+        let made = catch_unwind(AssertUnwindSafe(|| write(self.event)));
+        self.owe_made(slot, made);
+    }
+
+    fn owe_made(&mut self, slot: u32, made: std::thread::Result<Option<Bytes>>) {
         match made {
             Ok(None) => self.unspeakable += 1,
             Ok(Some(bytes)) => match self.outgoing.push(slot, bytes, self.outbox_max) {
@@ -171,10 +191,11 @@ impl FanOut<'_> {
     #[inline]
     fn owe(&mut self, slot: u32) {
         let format = self.outgoing.format(slot);
-        let len = match self.lens[format as usize] {
-            Some(len) => len,
-            None if format == Format::PushyDraft => return self.owe_spelled(slot, self.event.channel.as_str()),
-            None => match encode(self.encoder, self.event, format) {
+        let len = match self.lens.get(format as usize) {
+            Some(Some(len)) => *len,
+            None if format == Format::Own => return self.own.push(slot),
+            None => return self.owe_spelled(slot, self.event.channel.as_str()),
+            Some(None) => match encode(self.encoder, self.event, format) {
                 Ok(len) => *self.lens[format as usize].insert(len),
                 Err(Unencoded) => return self.overflowed.push(slot | FAULT),
             },

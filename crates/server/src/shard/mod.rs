@@ -90,6 +90,7 @@ impl Seed {
     pub(crate) fn build(self, node: Arc<Node>, number: usize, acceptor: Option<Acceptor>) -> Shard {
         let now = node.clock.now();
         let outgoing = Outgoing::new(Arc::clone(node.hub.budget()), node.limits.pending_bytes);
+        let encoder = Encoder::new(node.hub.epoch());
         let core = Core {
             node,
             number,
@@ -110,7 +111,7 @@ impl Seed {
             inbox: self.inbox,
             items: VecDeque::new(),
             wheel: Wheel::new(now),
-            encoder: Encoder::default(),
+            encoder,
             inflater: Inflater::default(),
             buffer: vec![0; READ_BYTES],
             again: Vec::new(),

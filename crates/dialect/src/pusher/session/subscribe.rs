@@ -83,7 +83,7 @@ impl Session {
             Kind::Presence => Some(Arc::new(self.member(request.channel_data.as_deref()).map_err(Refusal::Member)?)),
             _ => None,
         };
-        Ok(Join { channel, member, notices: true })
+        Ok(Join { channel, member, notices: true, since: None })
     }
 
     /// Rows 4 to 6. The signed text is that of P-6.3, byte for byte as received.

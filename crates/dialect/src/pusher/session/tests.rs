@@ -4,7 +4,7 @@ use super::*;
 use crate::action::{End, Join, SignIn, Subscription};
 use crate::auth;
 use std::collections::HashMap;
-use tidings_hub::{Cached, ChannelName, Dialects, Joined, Key, Member, MemberList, Source, Watched};
+use tidings_hub::{Cached, ChannelName, Dialects, Joined, Key, Member, MemberList, Missed, Source, Watched};
 
 /// The channels a connection is on, with its member there.
 #[derive(Default)]
@@ -56,7 +56,7 @@ fn signed(event: &str, rest: &str, text: &str) -> String {
 }
 
 fn joined() -> Joined {
-    Joined { serial: 1, members: None, cache: Cached::Off }
+    Joined { serial: 1, members: None, cache: Cached::Off, missed: Missed::default() }
 }
 
 #[test]

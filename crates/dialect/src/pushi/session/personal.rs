@@ -126,7 +126,7 @@ impl Session {
         // What the channels bring comes after the answer that makes the client look for it.
         actions.push_back(Action::Hold);
         self.waiting = Some(Box::new(Waiting::Personal(Step::Entering { channel: channel.clone(), member })));
-        actions.push_back(Action::Subscribe(Join { channel: channel.clone(), member: None, notices: false }));
+        actions.push_back(Action::Subscribe(Join { channel: channel.clone(), member: None, notices: false, since: None }));
         Ok(())
     }
 
@@ -254,7 +254,7 @@ impl Session {
             }
         } else if !led_there {
             let member = member.filter(|_| Kind::of(alias.as_str()) == Kind::Presence);
-            actions.push_back(Action::Subscribe(Join { channel: alias.clone(), notices: member.is_some(), member }));
+            actions.push_back(Action::Subscribe(Join { channel: alias.clone(), notices: member.is_some(), member, since: None }));
         }
     }
 

@@ -32,7 +32,7 @@ impl Session {
         if kind == Kind::Personal {
             return self.subscribe_personal(&channel, member, subscriptions, actions);
         }
-        let join = Join { channel: channel.clone(), notices: member.is_some(), member };
+        let join = Join { channel: channel.clone(), notices: member.is_some(), member, since: None };
         match subscriptions.find(channel.as_str()) {
             Some(_) => {
                 self.personal.claim(&channel);

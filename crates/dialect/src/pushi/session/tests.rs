@@ -9,7 +9,7 @@ use crate::pushi::settings::ClientEvents;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
-use tidings_hub::{Cached, Dialects, Joined, Member, MemberList, Publish};
+use tidings_hub::{Cached, Dialects, Joined, Member, MemberList, Missed, Publish};
 
 const KEY: &str = "a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5";
 const SECRET: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
@@ -82,7 +82,7 @@ impl World {
         match action {
             Action::Send(frame) => self.log.push(short(&frame)),
             Action::Ping(payload) => self.log.push(format!("ping {}", payload.len())),
-            Action::Subscribe(Join { channel, member, notices }) => {
+            Action::Subscribe(Join { channel, member, notices, .. }) => {
                 assert_eq!(notices, member.is_some());
                 assert!(self.on.channels.insert(channel.clone(), member).is_none(), "{channel} twice");
                 self.log.push(format!("+{channel}"));
@@ -118,13 +118,13 @@ impl World {
             Action::Release => self.log.push("release".to_owned()),
             Action::Close(close) => self.log.push(format!("close {}", close.code)),
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
-            Action::SignIn(_) | Action::Authorized => panic!("{action:?}"),
+            Action::SignIn(_) | Action::Authorized | Action::SendBinary(_) | Action::Pong => panic!("{action:?}"),
         }
     }
 
     fn confirm(&mut self, channel: &ChannelName, actions: &mut Actions) {
         let members = channel.as_str().starts_with("presence-").then(|| self.on.members(channel.as_str()));
-        let joined = Joined { serial: 0, members, cache: Cached::Off };
+        let joined = Joined { serial: 0, members, cache: Cached::Off, missed: Missed::default() };
         self.session.receive(Input::Subscribed { channel, answer: Ok(joined) }, &self.on, self.now, actions);
     }
 

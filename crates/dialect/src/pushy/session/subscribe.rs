@@ -50,7 +50,7 @@ impl Session {
         }
         let member_id = name::member_id(&self.app, self.socket_id, &channel);
         let member = self.member(&channel, &spelled, &member_id, asked.data, now).map(Arc::new);
-        actions.push_back(Action::Subscribe(Join { channel: channel.clone(), member, notices: name::has_roll(&channel) }));
+        actions.push_back(Action::Subscribe(Join { channel: channel.clone(), member, notices: name::has_roll(&channel), since: None }));
         self.waiting = Some(Box::new(Waiting::Join { channel, spelled: spelled.into_owned(), member_id }));
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::pushy::auth::Signature;
 use crate::pushy::settings::{ChannelNames, Commands, Presence};
 use proptest::prelude::*;
 use std::time::Duration;
-use tidings_hub::{Cached, Dialects, Joined, Member, MemberList, Opens, Refused};
+use tidings_hub::{Cached, Dialects, Joined, Member, MemberList, Missed, Opens, Refused};
 
 /// A session, and the channels that it is on.
 struct World {
@@ -75,7 +75,7 @@ impl World {
                     let answer = match self.refused.take() {
                         None => {
                             self.on.channels.push(join.channel.clone());
-                            Ok(Joined { serial: 1, members: None, cache: Cached::Off })
+                            Ok(Joined { serial: 1, members: None, cache: Cached::Off, missed: Missed::default() })
                         }
                         Some(refused) => Err(refused),
                     };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use tidings_dialect::action::{Join, Subscription, Subscriptions};
 use tidings_dialect::pusher::name::Kind;
 use tidings_dialect::pushi::name::bases;
-use tidings_hub::{Attached, Body, Cached, ChannelName, Event, Joined, Member, MemberList, Publish, Refused, SocketId, Source, Stamp};
+use tidings_hub::{
+    Attached, Body, Cached, ChannelName, Event, Joined, Member, MemberList, Missed, Publish, Refused, SocketId, Source, Stamp,
+};
 
 #[derive(Default)]
 pub(super) struct Channels(HashMap<ChannelName, Channel>);
@@ -139,7 +141,7 @@ impl Channels {
 }
 
 impl World {
-    pub(super) fn subscribe(&mut self, at: usize, Join { channel, member, notices }: Join) -> Result<Joined, Refused> {
+    pub(super) fn subscribe(&mut self, at: usize, Join { channel, member, notices, .. }: Join) -> Result<Joined, Refused> {
         let max = self.app.limits.presence_members;
         let found = self.channels.0.entry(channel.clone()).or_default();
         assert!(found.subscriber(at).is_none(), "a session asks for a channel that it is on: {channel}");
@@ -157,7 +159,7 @@ impl World {
     }
 
     /// Says something else of a subscriber, whose place stays (I-2.4). It does not hear of itself.
-    pub(super) fn refresh(&mut self, at: usize, Join { channel, member, notices }: Join) -> Result<Joined, Refused> {
+    pub(super) fn refresh(&mut self, at: usize, Join { channel, member, notices, .. }: Join) -> Result<Joined, Refused> {
         let origin = Some(self.connections[at].1.session.socket_id());
         let found = self.channels.0.get_mut(&channel).expect("a session refreshes where it is");
         let subscriber = found.subscribers.iter_mut().find(|subscriber| subscriber.at == at).expect("a session refreshes where it is");
@@ -188,7 +190,7 @@ impl World {
     fn joined(&self, channel: &ChannelName) -> Joined {
         let is_presence = Kind::of(channel.as_str()) == Kind::Presence;
         let members = is_presence.then(|| self.channels.members(channel.as_str()));
-        Joined { serial: self.events, members, cache: self.cache(channel) }
+        Joined { serial: self.events, members, cache: self.cache(channel), missed: Missed::default() }
     }
 
     /// Makes the event of each channel. What a server publishes is cached, with or without subscribers.

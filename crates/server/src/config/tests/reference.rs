@@ -111,7 +111,7 @@ fn every_limit_of_the_hub_is_a_setting() {
     let shown = format!("{:#?}", App::new("1", "k", "s"));
     let fields: Vec<_> = shown.lines().filter_map(|line| line.trim().split_once(": ")).map(|(name, _)| name).collect();
     assert!(fields.len() > 30);
-    for name in fields.iter().filter(|name| !["limits", "keys", "webhooks", "pusher", "pushi", "pushy"].contains(name)) {
+    for name in fields.iter().filter(|name| !["limits", "keys", "webhooks", "pusher", "pushi", "pushy", "sse", "wspush"].contains(name)) {
         assert!(known.contains(name), "{name}");
     }
 }

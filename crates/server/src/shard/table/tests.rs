@@ -8,11 +8,11 @@ use tidings_hub::{App, Budget, Hub, Inbox, Options, SocketId, Time};
 /// Channels of a hub that nobody else uses.
 fn channels(count: usize) -> Vec<Arc<Channel>> {
     let inboxes = vec![Arc::new(Inbox::new(1, || {}))];
-    let hub = Hub::new(Options { epoch: 0, hash_seed: 0, inboxes, facts_max: 1, budget: Arc::new(Budget::new(0)) });
+    let hub = Hub::new(Options { epoch: 0, hash_seed: 0, inboxes, facts_max: 1, budget: Arc::new(Budget::new(0)), recent_bytes_max: 0 });
     let app = Arc::new(App::new("1", "key", "secret"));
     let channels = hub.app(&app);
     let socket = SocketId::new(0, 0, [0; 16]);
-    let join = |place| channels.subscribe(&app, &ChannelName::parse(&format!("c{place}")).unwrap(), socket, None, Time::ZERO);
+    let join = |place| channels.subscribe(&app, &ChannelName::parse(&format!("c{place}")).unwrap(), socket, None, None, Time::ZERO);
     (0..count).map(|place| join(place).unwrap().0).collect()
 }
 

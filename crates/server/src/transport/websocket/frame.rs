@@ -163,6 +163,9 @@ fn control(opcode: Opcode, payload: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use serde_json::Value;
 
     #[test]
     fn lengths_take_their_shortest_form() {
@@ -210,5 +213,31 @@ mod tests {
             assert_eq!(frame[1] as usize, 2 + kept, "{reason}");
             assert_eq!(frame[4..], reason.as_bytes()[..kept], "{reason}");
         }
+    }
+
+    /// W-4.2, W-6.1, W-6.2, W-6.4, W-8.1: the bytes that wspush's vectors name.
+    #[test]
+    fn frames_of_wspush() {
+        let vectors: Value = serde_json::from_str(include_str!("../../../../dialect/tests/wspush-vectors.json")).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let frames = vectors["ws_frames"].as_array().unwrap();
+        assert!(frames.len() > 5);
+        for vector in frames {
+            let payload = match vector["message_base64"].as_str() {
+                Some(text) => BASE64_STANDARD.decode(text).unwrap(),
+                None => vec![b'x'; usize::try_from(vector["length"].as_u64().unwrap()).unwrap()],
+            };
+            let header = vector["original_header_hex"].as_str().unwrap();
+            for (opcode, first) in [(Opcode::Text, "81"), (Opcode::Binary, "82")] {
+                let frame = encode(opcode, Coding::Plain, &payload);
+                assert_eq!(hex(&frame[..header.len() / 2]), format!("{first}{}", &header[2..]), "{vector}");
+                assert_eq!(frame[header.len() / 2..], payload, "{vector}");
+            }
+        }
+        let pings = &vectors["pings"];
+        assert_eq!(hex(&pong(b"")), pings["ws_default_hex"].as_str().unwrap());
+        let said = &pings["ws_with_payload"];
+        assert_eq!(hex(&text(said["payload"].as_str().unwrap().as_bytes())), said["hex"].as_str().unwrap());
+        assert_eq!(hex(&close(Some(1000), "")), vectors["over_limit"]["ws_hex"].as_str().unwrap());
     }
 }

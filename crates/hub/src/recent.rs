@@ -1,0 +1,265 @@
+//! The recent events of a channel, for those who were cut off and come back: what is kept, how much of it, and for how long.
+
+use crate::shared::Shared;
+use crate::{Body, Event, Time};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A place in a channel's order, of whatever run of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The hub's epoch, see [`crate::Hub::epoch`].
+    pub epoch: u64,
+    /// The last serial that was seen.
+    pub serial: u64,
+}
+
+/// How much of a channel is kept. What passes any of the three goes, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Events.
+    pub events: usize,
+    /// Bytes of names and data, and what an event costs beside.
+    pub bytes: usize,
+    /// How old an event may be, and how long the channel goes on keeping events when its last reader has left.
+    pub age: Duration,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { events: 100, bytes: 256 * 1024, age: Duration::from_secs(120) }
+    }
+}
+
+/// Which channels of an app keep their recent events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recents {
+    /// For channels that somebody reads who may come back, if no pattern fits.
+    pub window: Window,
+    /// Channels that keep theirs whoever is there; the first that fits counts.
+    pub patterns: Vec<(Pattern, Window)>,
+}
+
+impl Recents {
+    /// What holds for a channel, and whether it holds even if nobody reads it.
+    pub(crate) fn of(&self, channel: &str) -> (Window, bool) {
+        let found = self.patterns.iter().find(|(pattern, _)| pattern.fits(channel));
+        found.map_or((self.window, false), |(_, window)| (*window, true))
+    }
+
+    /// Whether a channel keeps its events even if nobody reads it.
+    pub(crate) fn always(&self, channel: &str) -> bool {
+        !self.patterns.is_empty() && self.of(channel).1
+    }
+}
+
+/// Names of channels: a name, or the beginning of names with a star behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(Arc<str>);
+
+impl Pattern {
+    /// Takes a name, or the beginning of names with a star behind it. `None` if it is empty or has a star elsewhere.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let start = text.strip_suffix('*').unwrap_or(text);
+        (!text.is_empty() && !start.contains('*')).then(|| Self(Arc::from(text)))
+    }
+
+    /// Whether it means the channel.
+    #[must_use]
+    pub fn fits(&self, channel: &str) -> bool {
+        self.0.strip_suffix('*').map_or_else(|| channel == &*self.0, |start| channel.starts_with(start))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// From where somebody reads a channel who may be cut off and come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// It has read nothing before.
+    Now,
+    /// It has read up to there.
+    Position(Position),
+}
+
+/// What a reader missed of what was published since the position it names.
+#[derive(Clone, Debug, Default)]
+pub struct Missed {
+    /// Events before these may have been missed too, and are not kept any more.
+    pub gap: bool,
+    /// In their order.
+    pub events: Vec<Arc<Event>>,
+}
+
+/// How many bytes all channels' recent events may take, and take now.
+#[derive(Debug)]
+pub(crate) struct Room {
+    max: usize,
+    used: AtomicUsize,
+}
+
+impl Room {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, used: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether `bytes` more would still fit. Others may take them meanwhile: the bound is passed by what is in flight.
+    fn has(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) <= self.max
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The recent events of one channel, guarded by its lock.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    shared: Arc<Shared>,
+    window: Window,
+    /// Kept going though nobody reads.
+    always: bool,
+    events: VecDeque<Kept>,
+    bytes: usize,
+    /// Everything that was published after this serial is kept.
+    since: u64,
+    /// Subscribers that may come back.
+    readers: u32,
+    /// With no readers left: when it is over.
+    until: Time,
+    /// When a timer of the hub will look at it. Earlier ones that were set meanwhile say nothing.
+    pub(crate) timer: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    event: Arc<Event>,
+    until: Time,
+}
+
+impl Recent {
+    /// Keeps what comes after `since`.
+    pub(crate) fn new(shared: &Arc<Shared>, (window, always): (Window, bool), since: u64) -> Self {
+        let shared = Arc::clone(shared);
+        Self { shared, window, always, events: VecDeque::new(), bytes: 0, since, readers: 0, until: Time::ZERO, timer: None }
+    }
+
+    /// Other settings hold from now on.
+    pub(crate) fn set(&mut self, (window, always): (Window, bool)) {
+        (self.window, self.always) = (window, always);
+    }
+
+    pub(crate) fn enter(&mut self) {
+        self.readers += 1;
+    }
+
+    pub(crate) fn leave(&mut self, now: Time) {
+        self.readers -= 1;
+        self.until = now + self.window.age;
+    }
+
+    /// Nothing is kept, and nobody is waited for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.always && self.events.is_empty() && self.readers == 0
+    }
+
+    /// Takes an event that the channel's subscribers have now.
+    pub(crate) fn record(&mut self, event: &Arc<Event>, now: Time) {
+        if matches!(event.body, Body::Gap) {
+            self.forget(event.serial);
+            return;
+        }
+        let Body::Published { name, data, .. } = &event.body else { return };
+        let bytes = cost(name, data);
+        self.trim(now);
+        while !self.events.is_empty()
+            && (self.events.len() >= self.window.events || self.bytes + bytes > self.window.bytes || !self.shared.recent.has(bytes))
+        {
+            self.drop_oldest();
+        }
+        if self.window.events == 0 || bytes > self.window.bytes || !self.shared.recent.has(bytes) {
+            return self.forget(event.serial);
+        }
+        self.shared.recent.take(bytes);
+        self.bytes += bytes;
+        self.events.push_back(Kept { event: Arc::clone(event), until: now + self.window.age });
+    }
+
+    /// What was published since a position, of whatever run of the server; `serial` is the channel's last. Behind a gap all that is kept is told.
+    pub(crate) fn missed(&mut self, position: Position, serial: u64, now: Time) -> Missed {
+        self.trim(now);
+        let gap = position.epoch != self.shared.epoch || !(self.since..=serial).contains(&position.serial);
+        let from = if gap { self.since } else { position.serial };
+        let first = self.events.partition_point(|kept| kept.event.serial <= from);
+        Missed { gap, events: self.events.range(first..).map(|kept| Arc::clone(&kept.event)).collect() }
+    }
+
+    /// Drops what is too old. Returns when to look again, if it is to be looked at; `Err` if it is over.
+    pub(crate) fn tick(&mut self, now: Time) -> Result<Option<Time>, Over> {
+        self.trim(now);
+        match self.events.front() {
+            Some(oldest) => Ok(Some(oldest.until)),
+            None if self.readers > 0 || self.always => Ok(None),
+            None if self.until > now => Ok(Some(self.until)),
+            None => Err(Over),
+        }
+    }
+
+    fn trim(&mut self, now: Time) {
+        while self.events.front().is_some_and(|kept| kept.until <= now) {
+            self.drop_oldest();
+        }
+        while self.events.len() > self.window.events || self.bytes > self.window.bytes {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(Kept { event, .. }) = self.events.pop_front() else { return };
+        self.since = event.serial;
+        if let Body::Published { name, data, .. } = &event.body {
+            let bytes = cost(name, data);
+            self.bytes -= bytes;
+            self.shared.recent.give_back(bytes);
+        }
+    }
+
+    /// Keeps nothing up to `serial`.
+    fn forget(&mut self, serial: u64) {
+        while !self.events.is_empty() {
+            self.drop_oldest();
+        }
+        self.since = serial;
+    }
+}
+
+impl Drop for Recent {
+    fn drop(&mut self) {
+        self.shared.recent.give_back(self.bytes);
+    }
+}
+
+/// What keeps going has come to its end.
+#[derive(Debug)]
+pub(crate) struct Over;
+
+fn cost(name: &str, data: &[u8]) -> usize {
+    name.len() + data.len() + size_of::<Event>()
+}
