@@ -171,8 +171,9 @@ describe('apps', () => {
       for (const Origin of ['https://a.example', 'null', undefined]) {
         const events = await Stream.ask(server, path, { headers: { Origin } });
         assert.equal(events.head.status, status);
-        assert.equal(events.head.headers['access-control-allow-origin'], '*');
+        assert.equal(events.head.headers['access-control-allow-origin'], Origin ?? '*');
         assert.equal(events.head.headers['access-control-allow-credentials'], undefined);
+        assert.equal(events.head.headers.vary, 'Origin');
         events.end();
       }
     }

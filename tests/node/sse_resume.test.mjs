@@ -184,6 +184,22 @@ describe('the window', () => {
     assert.equal((await open(t, ['news-own'], { last: await left(t, ['news-own']) })).begin.resumed, true);
   });
 
+  test('a reader that left a channel without events comes back to where it was', async (t) => {
+    for (const channels of [['quiet'], ['news-quiet'], ['quiet', 'news-quiet']]) {
+      const id = await left(t, channels);
+      // Elsewhere there is much.
+      await publishAll('loud', 0, 20);
+      for (let round = 0; round < 3; round += 1) {
+        const back = await open(t, channels, { last: id });
+        assert.deepEqual(back.begin, { channels, resumed: true }, `round ${round}`);
+        back.end();
+      }
+      const back = await open(t, channels, { last: id });
+      for (const channel of channels) await publish(channel, channel);
+      await told(back, channels);
+    }
+  });
+
   test('a window of bytes', async (t) => {
     const id = await left(t, ['bytes']);
     // 256 KiB.
@@ -236,7 +252,7 @@ describe('ids that lead nowhere', () => {
   test('made up, spoilt, too long', async (t) => {
     const id = await left(t, ['ids']);
     await publish('ids', 'kept');
-    for (const last of ['yesterday', '0', '-', `${id}0`, `f${id}`, id.replace('-', '_'), `${id}.1`, '0-0', 'ffffffffffffffff-ffffffffffffffff', 'x'.repeat(4000), '1-'.padEnd(3000, '1.'), '%']) {
+    for (const last of ['yesterday', '0', '-', `${id}ffff`, `f${id}`, id.replace('-', '_'), `${id}.1`, '0-0', 'ffffffffffffffff-ffffffffffffffff', 'x'.repeat(4000), '1-'.padEnd(3000, '1.'), '%']) {
       const back = await open(t, ['ids'], { last });
       assert.deepEqual(back.begin, { channels: ['ids'], resumed: false }, last.slice(0, 50));
       await gap(back, 'ids');

@@ -3,8 +3,11 @@ import { connect, createServer } from 'node:net';
 import { cleanup } from './cleanup.mjs';
 import { HOST } from './server.mjs';
 
-/** Starts one in front of `server`. It cuts `cuts` times, each after `mean` bytes or so, and then no more; `count` says how often it has. */
-export async function cutter(t, server, { cuts, mean, seed = 1 }) {
+/**
+ * Starts one in front of `server`. It cuts `cuts` times, each after `mean` bytes or so, but not before `least`, and then no more; `count` says
+ * how often it has.
+ */
+export async function cutter(t, server, { cuts, mean, least = 0, seed = 1 }) {
   const proxy = { host: HOST, count: 0 };
   // The same places each time, as far as the bytes are the same.
   let state = seed;
@@ -15,7 +18,7 @@ export async function cutter(t, server, { cuts, mean, seed = 1 }) {
   const sockets = new Set();
   const listening = createServer((socket) => {
     const back = connect(server.port, HOST);
-    let left = proxy.count < cuts ? random(2 * mean) : Infinity;
+    let left = proxy.count < cuts ? least + random(2 * mean) : Infinity;
     for (const [one, other] of [[socket, back], [back, socket]]) {
       sockets.add(one);
       one.on('error', () => other.destroy());
