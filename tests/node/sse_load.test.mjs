@@ -1,17 +1,28 @@
 // Many streams, streams that nobody reads, and requests that are none: what they cost ends with them.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect as http2 } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { cleanup } from './support/cleanup.mjs';
 import { HOST, freePort, newApp, startServer } from './support/server.mjs';
-import { Stream, streamPath } from './support/sse.mjs';
+import { Stream, read, streamPath } from './support/sse.mjs';
+import { Inbox, within } from './support/wait.mjs';
 import { eventually } from './support/wspush.mjs';
 import { Wire } from './support/wire.mjs';
 
-const metrics = await freePort();
+const folder = mkdtempSync(join(tmpdir(), 'tidings-sse-load-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const [certificate, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+  '-addext', `subjectAltName=IP:${HOST}`, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+const [metrics, secure] = [await freePort(), await freePort()];
 const server = await startServer({ after }, {
   app: newApp({ limits: { event_bytes: '64 KiB' }, recent: [{ channels: 'slow-*', events: 2000, bytes: '64 MiB', window: '10 min' }] }),
   listener: { dialects: ['pusher', 'sse'] },
-  listeners: [{ address: `${HOST}:${metrics}`, dialects: ['metrics'] }],
+  listeners: [{ address: `${HOST}:${metrics}`, dialects: ['metrics'] }, { address: `${HOST}:${secure}`, dialects: ['sse'], tls: { certificate, key } }],
   settings: { recent: { window: '1 s' }, sse: { heartbeat: '1 s' } },
 });
 const { app } = server;
@@ -60,10 +71,9 @@ describe('a thousand streams', () => {
   });
 });
 
-describe('a reader that does not read', () => {
-  const SIZE = 60_000;
-  const named = (at) => `${at}:`.padEnd(SIZE, 'x');
+const named = (at) => `${at}:`.padEnd(60_000, 'x');
 
+describe('a reader that does not read', () => {
   test('design 3.4: it is cut, which is counted, and comes back to what it has missed', async (t) => {
     const [slow, quick] = [await Stream.open(server, streamPath(app, ['slow-a'])), await Stream.open(server, streamPath(app, ['slow-a']))];
     cleanup(t, () => [slow, quick].forEach((one) => one.end()));
@@ -104,6 +114,47 @@ describe('a reader that does not read', () => {
     assert.equal(JSON.parse((await back.named('tidings:subscribed')).data).resumed, true);
     for (let at = 0; at < count; at += 1) assert.equal(parseInt((await back.event()).data, 10), at);
   });
+});
+
+test('design 3.4 design 7: over HTTP/2 too a reader that does not read is cut, and its neighbours in the session are not', async (t) => {
+  const one = http2(`https://${HOST}:${secure}`, { rejectUnauthorized: false });
+  cleanup(t, () => one.destroy());
+  const asked = (path, headers = {}) => {
+    const stream = one.request({ ':path': path, ...headers });
+    stream.on('error', () => {});
+    stream.over = new Promise((resolve) => stream.on('close', resolve));
+    return stream;
+  };
+  const inbox = (stream) => {
+    const told = new Inbox('events over HTTP/2');
+    let rest = '';
+    stream.setEncoding('utf8').on('data', (text) => {
+      const blocks = (rest + text).split('\n\n');
+      rest = blocks.pop();
+      for (const block of blocks) if (!block.startsWith(':')) told.push(read(block));
+    });
+    return told;
+  };
+  // It is not read before somebody asks for its data.
+  const slow = asked(streamPath(app, ['slow-h2']));
+  await within(new Promise((resolve) => slow.once('response', resolve)), 'a head');
+  const quick = inbox(asked(streamPath(app, ['slow-h2'])));
+  assert.equal((await quick.next()).event, 'tidings:subscribed');
+  const [before] = await gauges('tidings_slow_connections_total');
+  let count = 0;
+  for (let now = before; now === before; [now] = await gauges('tidings_slow_connections_total')) {
+    await api.trigger('slow-h2', 'event', named(count));
+    assert.equal(parseInt((await quick.next()).data, 10), count);
+    count += 1;
+  }
+  const told = inbox(slow);
+  await within(slow.over, 'the end of a stream');
+  const got = told.all.filter(({ event }) => event === 'event');
+  assert.deepEqual(got.map(({ data }) => parseInt(data, 10)), got.map((_, at) => at));
+  assert.ok(got.length < count, 'it was cut');
+  const back = inbox(asked(streamPath(app, ['slow-h2']), { 'last-event-id': told.all.at(-1).id }));
+  assert.equal(JSON.parse((await back.next()).data).resumed, true);
+  for (let at = got.length; at < count; at += 1) assert.equal(parseInt((await back.next()).data, 10), at);
 });
 
 describe('requests that are none', () => {
