@@ -10,7 +10,7 @@ use tidings_dialect::auth;
 use tidings_dialect::pusher::Session;
 use tidings_dialect::pusher::codec::{ClientMessage, Subscribe, decode_client, decode_server, encode_client};
 use tidings_dialect::pusher::handshake::Client;
-use tidings_hub::{App, Cached, ChannelName, Joined, Member, MemberList, SocketId, Time, Watched};
+use tidings_hub::{App, Cached, ChannelName, Joined, Member, MemberList, Missed, SocketId, Time, Watched};
 
 const SOCKET_ID: &str = "123.456";
 
@@ -68,7 +68,12 @@ fn give(session: &mut Session, on: &mut On, input: Input<'_>, now: Time) {
             Action::Subscribe(join) => {
                 let members = join.member.clone().map(|member| Arc::new(MemberList::new(vec![member])));
                 on.0.insert(join.channel.clone(), join.member);
-                let answer = Ok(Joined { serial: 1, members, cache: if join.channel.caches() { Cached::Miss } else { Cached::Off } });
+                let answer = Ok(Joined {
+                    serial: 1,
+                    members,
+                    cache: if join.channel.caches() { Cached::Miss } else { Cached::Off },
+                    missed: Missed::default(),
+                });
                 give(session, on, Input::Subscribed { channel: &join.channel, answer }, now);
             }
             Action::Unsubscribe(channel) => assert!(on.0.remove(&channel).is_some(), "it was on {channel}"),

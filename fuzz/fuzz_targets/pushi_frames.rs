@@ -13,7 +13,7 @@ use tidings_dialect::pushi::codec::{ChannelData, ClientMessage, decode};
 use tidings_dialect::pushi::session::Session;
 use tidings_dialect::pushi::settings::{OnError, Settings};
 use tidings_dialect::pushi::{auth, name};
-use tidings_hub::{App, Cached, ChannelName, Dialects, Joined, Member, MemberList, SocketId, Time};
+use tidings_hub::{App, Cached, ChannelName, Dialects, Joined, Member, MemberList, Missed, SocketId, Time};
 
 const KEY: &str = "a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5";
 const SECRET: &str = "secret";
@@ -106,13 +106,15 @@ impl Peer {
             }
             Action::Hold | Action::Release | Action::Close(_) => {}
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("no text asks for {action:?}"),
-            Action::Ping(_) | Action::SignIn(_) | Action::Authorized => panic!("no text asks for {action:?}"),
+            Action::Ping(_) | Action::Pong | Action::SendBinary(_) | Action::SignIn(_) | Action::Authorized => {
+                panic!("no text asks for {action:?}")
+            }
         }
     }
 
     fn confirm(&mut self, channel: &ChannelName) {
         let members = channel.as_str().starts_with("presence-").then(|| self.on.members(channel.as_str()));
-        self.give(Input::Subscribed { channel, answer: Ok(Joined { serial: 1, members, cache: Cached::Off }) });
+        self.give(Input::Subscribed { channel, answer: Ok(Joined { serial: 1, members, cache: Cached::Off, missed: Missed::default() }) });
     }
 
     fn answer(&self, question: &Question) -> Result<Answer, Unanswered> {

@@ -17,7 +17,9 @@ use tidings_dialect::pushy::json::{canonical, canonical_with};
 use tidings_dialect::pushy::session::Session;
 use tidings_dialect::pushy::settings::{Commands, Settings};
 use tidings_dialect::pushy::{command, name};
-use tidings_hub::{App, Body, Budget, Cached, ChannelName, Dialects, Event, Joined, Member, MemberList, SocketId, Source, Time, UnixTime};
+use tidings_hub::{
+    App, Body, Budget, Cached, ChannelName, Dialects, Event, Joined, Member, MemberList, Missed, SocketId, Source, Time, UnixTime,
+};
 
 const SECRET: &str = "secret";
 const NOW: UnixTime = UnixTime::from_millis(1_363_800_000_000);
@@ -152,7 +154,8 @@ impl Peer {
             Action::Subscribe(join) => {
                 let members = join.member.clone().into_iter().filter(|_| name::has_roll(&join.channel)).collect();
                 assert!(self.on.0.insert(join.channel.clone(), join.member).is_none(), "twice on {}", join.channel);
-                let joined = Joined { serial: 1, members: Some(Arc::new(MemberList::new(members))), cache: Cached::Off };
+                let joined =
+                    Joined { serial: 1, members: Some(Arc::new(MemberList::new(members))), cache: Cached::Off, missed: Missed::default() };
                 self.give(Input::Subscribed { channel: &join.channel, answer: Ok(joined) });
             }
             Action::Unsubscribe(channel) => {

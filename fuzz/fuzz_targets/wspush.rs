@@ -38,7 +38,8 @@ fuzz_target!(|input: &[u8]| {
 /// Relays of all kinds.
 fn relays() -> [Settings; 4] {
     let key = || Some(Key::parse(KEY).expect("it is one"));
-    let both = Settings { keys: Keys { md5: key(), sha256: key() }, ping: Some("p\r q".into()), frames: Frames::Binary, ..Settings::default() };
+    let both =
+        Settings { keys: Keys { md5: key(), sha256: key() }, ping: Some("p\r q".into()), frames: Frames::Binary, ..Settings::default() };
     let apart = Settings { relay: Arc::from("a-b/é"), apart: true, compat: true, ..Settings::default() };
     let listed = Settings { origins: Some(vec!["http://a.example".to_owned()]), ..both.clone() };
     [Settings::default(), both, apart, listed]
@@ -63,14 +64,20 @@ fn asked(head: &str, settings: &Settings) {
     let signed = BASE64_URL_SAFE_NO_PAD.encode([payload, &hmac_sha256(b"super secret key", &[payload])].concat());
     let query = format!("token={signed}");
     react(&Request { query: &query, ..request }, settings);
-    assert_eq!(Token::of_query(&query, settings).is_some(), settings.keys.sign() && !payload.is_empty() || !settings.keys.sign() && signed.len() <= 64);
+    assert_eq!(
+        Token::of_query(&query, settings).is_some(),
+        settings.keys.sign() && !payload.is_empty() || !settings.keys.sign() && signed.len() <= 64
+    );
 }
 
 fn react(request: &Request<'_>, settings: &Settings) {
     let token = match request::receive(request, settings) {
         Reaction::Answer(answer) => {
             assert!(matches!(answer.status, 200 | 400 | 403 | 405), "{answer:?}");
-            assert_eq!((answer.status == 405, answer.status == 200), (request.method != "GET", request.method == "GET" && request.path == "/ping"));
+            assert_eq!(
+                (answer.status == 405, answer.status == 200),
+                (request.method != "GET", request.method == "GET" && request.path == "/ping")
+            );
             return;
         }
         Reaction::Stream(token) => token,

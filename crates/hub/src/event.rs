@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// How many encoded forms of an event can be kept.
-pub const ENCODINGS: usize = 13;
+pub const ENCODINGS: usize = 16;
 /// How many of them, the first, have a place in every event.
 const COMMON: usize = 4;
 

@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::command::Commands;
-use crate::config::{self, Config, difference};
+use crate::config::{self, Config, Dialect, difference};
 use crate::deliver::Deliver;
 use crate::http::mount::Mounts;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
@@ -101,6 +101,10 @@ pub(crate) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     for (address, listener) in server.addresses().iter().zip(&server.listeners) {
         let dialects = listener.config.dialects.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         tracing::info!(%address, dialects, version = crate::cli::VERSION, "listening");
+        if listener.config.dialects.iter().any(|dialect| matches!(dialect, Dialect::WspushStatistics(_))) {
+            // In the words of the original, which somebody may look for (W-9.1).
+            tracing::info!("exposing statistics on http://{address}/debug/vars");
+        }
     }
     server.warn_of_apps();
     handle.block_on(server.attend(signals))?;

@@ -6,8 +6,9 @@ use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
 use tidings_dialect::sse::codec::Stream;
-use tidings_dialect::{pushi, pushy, sse};
-use tidings_hub::{ENCODINGS, Event};
+use tidings_dialect::wspush::settings::Frames;
+use tidings_dialect::{pushi, pushy, sse, wspush};
+use tidings_hub::{Body, ENCODINGS, Event};
 
 /// How a connection takes events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,12 @@ pub(crate) enum Format {
     PushyFramedDeflate9,
     /// Server-sent events of a stream of one channel, in chunks of HTTP/1.1.
     Stream,
+    /// The data of events as they are, in WebSocket frames that are text where the data is (W-6.3).
+    Bare,
+    /// The same, all frames binary.
+    BareBinary,
+    /// The data of events as server-sent events, in chunks of HTTP/1.1 (W-6.6).
+    BareStream,
     /// The Pushy dialect in frames of SockJS, as the WebSocket draft of 2010 has them. Few take that.
     PushyDraft,
     /// As the connection's own session writes it: streams of several channels, where each reader is elsewhere, and those over HTTP/1.0.
@@ -46,8 +53,8 @@ pub(crate) enum Format {
 }
 
 /// How many formats are shared, the first of all. The others are made for each connection.
-pub(crate) const SHARED: usize = 13;
-const _: () = assert!(SHARED == ENCODINGS && Format::Stream as usize == SHARED - 1);
+pub(crate) const SHARED: usize = 16;
+const _: () = assert!(SHARED == ENCODINGS && Format::BareStream as usize == SHARED - 1);
 
 impl Format {
     /// Whether its dialect shows a publish on several channels once (I-2.14).
@@ -112,6 +119,9 @@ impl Encoder {
             Format::Pushi => self.pushi(event),
             Format::Quoted => self.quoted(event),
             Format::Stream => self.stream(event),
+            Format::Bare => bare(event, Frames::Text),
+            Format::BareBinary => bare(event, Frames::Binary),
+            Format::BareStream => self.bare_stream(event),
             _ => self.spelled(event, event.channel.as_str(), format).unwrap_or_default(),
         }
     }
@@ -152,7 +162,16 @@ impl Encoder {
     fn stream(&mut self, event: &Event) -> Bytes {
         self.text.clear();
         let stream = Stream::new(self.epoch, [&event.channel]);
-        match sse::codec::encode_event(event, stream, &[event.serial], &mut self.text) {
+        match sse::codec::encode_event(event, (stream, &[event.serial]), &mut self.text) {
+            Ok(()) => chunk(&self.text),
+            Err(_) => Bytes::new(),
+        }
+    }
+
+    fn bare_stream(&mut self, event: &Event) -> Bytes {
+        let Body::Published { data, .. } = &event.body else { return Bytes::new() };
+        self.text.clear();
+        match wspush::message::block(data, &mut self.text) {
             Ok(()) => chunk(&self.text),
             Err(_) => Bytes::new(),
         }
@@ -172,6 +191,15 @@ impl Encoder {
     }
 }
 
+/// The data of an event in a frame, and nothing else (W-6.1).
+fn bare(event: &Event, frames: Frames) -> Bytes {
+    let Body::Published { data, .. } = &event.body else { return Bytes::new() };
+    match wspush::message::frame(data, frames) {
+        wspush::message::Frame::Text => frame::text(data),
+        wspush::message::Frame::Binary => frame::encode(frame::Opcode::Binary, frame::Coding::Plain, data),
+    }
+}
+
 /// A message as a string of JSON. What is no text cannot be said, and was not made.
 fn quoted(text: &[u8]) -> Bytes {
     let mut quoted = Vec::new();
@@ -185,7 +213,7 @@ mod tests {
     use crate::transport::websocket::Inflater;
     use bytes::Bytes;
     use std::sync::Arc;
-    use tidings_hub::{Body, Budget, ChannelName, Source};
+    use tidings_hub::{Budget, ChannelName, Source};
 
     const FORMATS: [Format; 3] = [Format::Text, Format::Deflate15, Format::Deflate9];
 

@@ -84,20 +84,23 @@ fn write_id(stream: Stream, serials: &[u64], out: &mut impl fmt::Write) -> fmt::
     serials.iter().zip(std::iter::once('-').chain(std::iter::repeat('.'))).try_for_each(|(serial, mark)| write!(out, "{mark}{serial:x}"))
 }
 
-/// Appends the block of an event, for a reader who is at `serials` with it.
+/// Where a reader is: the stream, and a serial for each of its channels.
+pub type At<'a> = (Stream, &'a [u64]);
+
+/// Appends the block of an event, for a reader who is there with it.
 ///
 /// # Errors
 /// [`Unspeakable`]: nothing was appended.
-pub fn encode_event(event: &Event, stream: Stream, serials: &[u64], out: &mut Vec<u8>) -> Result<(), Unspeakable> {
+pub fn encode_event(event: &Event, at: At<'_>, out: &mut Vec<u8>) -> Result<(), Unspeakable> {
     match &event.body {
         Body::Published { name, data, .. } => {
             let data = std::str::from_utf8(data).map_err(|_| Unspeakable)?;
             if name.contains(['\r', '\n', '\0']) {
                 return Err(Unspeakable);
             }
-            block(name, (stream, serials), data, out);
+            block(name, Some(at), data, out);
         }
-        Body::Gap => encode_gap(&event.channel, stream, serials, out),
+        Body::Gap => encode_gap(&event.channel, Some(at), out),
         Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::Enrolled(_) | Body::Struck(_) | Body::SubscriptionCount(_) => {
             return Err(Unspeakable);
         }
@@ -105,40 +108,39 @@ pub fn encode_event(event: &Event, stream: Stream, serials: &[u64], out: &mut Ve
     Ok(())
 }
 
-/// Appends the block that tells a reader at `serials` that it may have missed events of a channel, before what follows.
-pub fn encode_gap(channel: &ChannelName, stream: Stream, serials: &[u64], out: &mut Vec<u8>) {
-    block(GAP, (stream, serials), &serde_json::json!({ "channel": channel.as_str() }).to_string(), out);
+/// Appends the block that tells a reader that it may have missed events of a channel, before what follows. Where there are more to be told it stays
+/// where it was: should it be cut off in between, it is told all of them again.
+pub fn encode_gap(channel: &ChannelName, at: Option<At<'_>>, out: &mut Vec<u8>) {
+    block(GAP, at, &serde_json::json!({ "channel": channel.as_str() }).to_string(), out);
 }
 
-/// Appends what a stream begins with: how long to wait before coming back, and where the reader is. `resumed` tells one that came back whether all it
-/// has missed follows.
-pub fn encode_beginning(
-    retry_millis: u128,
-    channels: &[ChannelName],
-    resumed: Option<bool>,
-    stream: Stream,
-    serials: &[u64],
-    out: &mut Vec<u8>,
-) {
+/// Appends what a stream begins with: how long to wait before coming back, and where the reader is; not yet, if it is to be told of gaps first.
+/// `resumed` tells one that came back whether all it has missed follows.
+pub fn encode_beginning(retry_millis: u128, channels: &[ChannelName], resumed: Option<bool>, at: Option<At<'_>>, out: &mut Vec<u8>) {
     let channels: Vec<&str> = channels.iter().map(ChannelName::as_str).collect();
     let data = match resumed {
         None => serde_json::json!({ "channels": channels }),
         Some(resumed) => serde_json::json!({ "channels": channels, "resumed": resumed }),
     };
     out.extend_from_slice(format!("retry: {retry_millis}\n").as_bytes());
-    block(SUBSCRIBED, (stream, serials), &data.to_string(), out);
+    block(SUBSCRIBED, at, &data.to_string(), out);
 }
 
 /// A comment, which nobody sees but who looks whether the stream lives.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
 /// One event: its name, an id, its data line by line.
-fn block(name: &str, (stream, serials): (Stream, &[u64]), data: &str, out: &mut Vec<u8>) {
-    let mut id = String::with_capacity(24);
-    // Writing to a text does not fail.
-    let _ = write_id(stream, serials, &mut id);
-    for part in ["event: ", name, "\nid: ", &id, "\n"] {
+fn block(name: &str, at: Option<At<'_>>, data: &str, out: &mut Vec<u8>) {
+    for part in ["event: ", name, "\n"] {
         out.extend_from_slice(part.as_bytes());
+    }
+    if let Some((stream, serials)) = at {
+        let mut id = String::with_capacity(24);
+        // Writing to a text does not fail.
+        let _ = write_id(stream, serials, &mut id);
+        for part in ["id: ", &id, "\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
     }
     for line in lines(data) {
         out.extend_from_slice(b"data: ");
@@ -180,7 +182,7 @@ mod tests {
     fn encoded(body: Body) -> Option<String> {
         let event = Event::new(channel("news"), 1, 10, None, body, &Arc::new(Budget::new(usize::MAX)));
         let mut out = Vec::new();
-        encode_event(&event, Stream(0xabc), &[10], &mut out).ok()?;
+        encode_event(&event, (Stream(0xabc), &[10]), &mut out).ok()?;
         Some(String::from_utf8(out).unwrap())
     }
 
@@ -217,7 +219,7 @@ mod tests {
     #[test]
     fn a_stream_begins_with_where_it_stands() {
         let mut out = Vec::new();
-        encode_beginning(50, &[channel("a"), channel("b\"")], None, Stream(1), &[2, 3], &mut out);
+        encode_beginning(50, &[channel("a"), channel("b\"")], None, Some((Stream(1), &[2, 3])), &mut out);
         let text = "retry: 50\nevent: tidings:subscribed\nid: 1-2.3\ndata: {\"channels\":[\"a\",\"b\\\"\"]}\n\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }

@@ -98,7 +98,7 @@ impl Session {
         let (_, serial) = self.channels.iter_mut().find(|(channel, _)| *channel == event.channel)?;
         *serial = event.serial;
         let mut out = Vec::new();
-        codec::encode_event(event, self.stream, &self.serials(), &mut out).ok()?;
+        codec::encode_event(event, (self.stream, &self.serials()), &mut out).ok()?;
         Some(out.into())
     }
 
@@ -144,11 +144,13 @@ impl Session {
                 (_, None) => *joined,
             };
         }
-        let resumed = (resume != Resume::No).then(|| missed.iter().all(|(_, missed)| !missed.gap));
-        let mut out = Vec::new();
-        codec::encode_beginning(self.settings.retry.as_millis(), &names, resumed, self.stream, &self.serials(), &mut out);
-        for (channel, _) in names.iter().zip(&missed).filter(|(_, (_, missed))| missed.gap) {
-            codec::encode_gap(channel, self.stream, &self.serials(), &mut out);
+        let gaps: Vec<&ChannelName> = names.iter().zip(&missed).filter(|(_, (_, missed))| missed.gap).map(|(channel, _)| channel).collect();
+        let resumed = (resume != Resume::No).then_some(gaps.is_empty());
+        let (serials, mut out) = (self.serials(), Vec::new());
+        let at = (self.stream, &serials[..]);
+        codec::encode_beginning(self.settings.retry.as_millis(), &names, resumed, gaps.is_empty().then_some(at), &mut out);
+        for (place, channel) in gaps.iter().enumerate() {
+            codec::encode_gap(channel, (place + 1 == gaps.len()).then_some(at), &mut out);
         }
         actions.push_back(Action::Send(out.into()));
         for (_, missed) in &missed {
@@ -171,3 +173,6 @@ impl Session {
 fn close() -> Action {
     Action::Close(Close { code: 1000, reason: "".into() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,12 @@ mod output;
 mod publish;
 mod pushi;
 mod pushy;
+mod sse_url;
 mod store;
 mod subscribe;
 mod target;
 mod welcome;
+mod wspush;
 
 use crate::config::{self, Broken};
 use crate::run;
@@ -30,9 +32,11 @@ Examples:
   tidings check --reference             list every setting with its default
   tidings subscribe news                print the events of a channel
   tidings publish news hello hi          publish one
+  tidings sse-url news                  print the URL at which EventSource and curl read a channel
   tidings apps create shop              make an app in the store; servers that run notice it
   tidings backup copy.db                copy the store while servers use it
   tidings pushi                         take the place of Pushi, with the variables that it reads
+  tidings wspush -prefix news.          take the place of wspush, with the flags that it takes
   tidings completions bash              print completions for a shell
 
 Without --config the first of these files is read: ./tidings.toml, ~/.config/tidings/tidings.toml, /etc/tidings/tidings.toml.
@@ -71,10 +75,14 @@ enum Command {
     Pushi(pushi::Pushi),
     /// Take the place of Pushy, with its own configuration file.
     Pushy(pushy::Pushy),
+    /// Take the place of wspush, with its own flags.
+    Wspush(wspush::Wspush),
     /// Publish one event on any Pusher-compatible server.
     Publish(publish::Publish),
     /// Print the events of channels of any Pusher-compatible server.
     Subscribe(subscribe::Subscribe),
+    /// Print the URL of a stream of server-sent events, signed if its channels need it.
+    SseUrl(sse_url::SseUrl),
     /// Print completions for a shell.
     Completions {
         /// Which shell.
@@ -103,8 +111,10 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Backup(backup)) => backup.run(),
         Some(Command::Pushi(pushi)) => pushi.run(),
         Some(Command::Pushy(pushy)) => pushy.run(),
+        Some(Command::Wspush(wspush)) => wspush.run(),
         Some(Command::Publish(publish)) => wait(publish.run()),
         Some(Command::Subscribe(subscribe)) => wait(subscribe.run()),
+        Some(Command::SseUrl(url)) => print(&url.line(crate::clock::unix_time())?),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tidings", &mut script);

@@ -93,18 +93,21 @@ pub(super) fn app(section: &mut Section<'_, '_>, histories: &mut HashMap<AppId, 
 /// What the app is spoken to in; nothing for all that the listeners speak, which is filled in when they are known.
 fn dialects(section: &mut Section<'_, '_>) -> Dialects {
     let known = |text: &str| match text {
-        "pusher" | "sse" | "pushi" | "pushy" => Ok(text.to_owned()),
-        _ => Err(format!("{} is no dialect of an app; known are \"pusher\", \"sse\", \"pushi\" and \"pushy\"", quoted(text))),
+        "pusher" | "sse" | "pushi" | "pushy" | "wspush" => Ok(text.to_owned()),
+        _ => Err(format!("{} is no dialect of an app; known are \"pusher\", \"sse\", \"pushi\", \"pushy\" and \"wspush\"", quoted(text))),
     };
-    let told =
-        ("dialects", "", "What the app is spoken to in, of `pusher`, `sse`, `pushi` and `pushy`; without it in all that listeners speak.");
+    let told = (
+        "dialects",
+        "",
+        "What the app is spoken to in, of `pusher`, `sse`, `pushi`, `pushy` and `wspush`; without it in all that listeners speak.",
+    );
     let listed = section.texts(told, &[], known, String::clone);
     if listed.as_ref().is_some_and(Vec::is_empty) {
         section.problem("dialects", "is empty; write [\"pusher\"], [\"pushi\"] or both, or leave it out for all that listeners speak");
     }
     let listed = listed.unwrap_or_default();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
-    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy"), sse: has("sse"), wspush: false }
+    Dialects { pusher: has("pusher"), pushi: has("pushi"), pushy: has("pushy"), sse: has("sse"), wspush: has("wspush") }
 }
 
 /// `key` and `secret`, which an app may leave out if it has `keys`.

@@ -1,5 +1,7 @@
 //! What no setting can know alone: repeats, contradictions, and what must not face the world.
 
+mod relays;
+
 use super::reader::Reader;
 use super::{Address, Config, Dialect, HIDDEN, Listener};
 use rustls::pki_types::pem::PemObject;
@@ -39,12 +41,13 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
         }
     }
     if reader.problems.is_empty() && !config.listeners.iter().any(speaks_to_clients) {
-        reader
-            .problem("listeners", "nobody could connect: no listener has \"pusher\", \"sse\", \"pushi\" or \"pushy\" among its `dialects`");
+        let spoken = "\"pusher\", \"sse\", \"pushi\", \"pushy\" or \"wspush\"";
+        reader.problem("listeners", format!("nobody could connect: no listener has {spoken} among its `dialects`"));
     }
     fill_dialects(config);
     pushi_sections(config, reader);
     pushy_sections(config, reader);
+    relays::check(config, reader);
     for (index, app) in config.apps.iter().enumerate() {
         sizes(index, app, config, reader);
         secrets(index, app, config, reader);
@@ -55,6 +58,7 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
 fn speaks_to_clients(listener: &Listener) -> bool {
     listener.speaks_pushi()
         || listener.speaks_pushy()
+        || listener.speaks_wspush()
         || [Dialect::Pusher, Dialect::Sse, Dialect::SockjsTrial].iter().any(|dialect| listener.dialects.contains(dialect))
 }
 
@@ -62,7 +66,7 @@ fn speaks_to_clients(listener: &Listener) -> bool {
 #[must_use]
 pub fn dialects_of(listeners: &[Listener]) -> Dialects {
     let pusher = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Pusher));
-    // Pushy's clients speak to the apps of its sections only.
+    // Pushy's clients, and those of relays, speak to the apps of their sections only.
     let sse = listeners.iter().any(|listener| listener.dialects.contains(&Dialect::Sse));
     Dialects { pusher, sse, pushi: listeners.iter().any(Listener::speaks_pushi), pushy: false, wspush: false }
 }
@@ -71,13 +75,12 @@ pub fn dialects_of(listeners: &[Listener]) -> Dialects {
 fn fill_dialects(config: &mut Config) {
     let all = dialects_of(&config.listeners);
     for app in &mut config.apps {
-        let pushy = config
-            .pushy
-            .iter()
-            .any(|section| section.app == app.id && config.listeners.iter().any(|listener| listener.dialects.contains(&section.dialect())));
+        let heard = |dialect: Dialect| config.listeners.iter().any(|listener| listener.dialects.contains(&dialect));
+        let pushy = config.pushy.iter().any(|section| section.app == app.id && heard(section.dialect()));
+        let wspush = config.wspush.iter().any(|relay| relay.app == app.id && heard(relay.dialect()));
         app.recents.window = config.recent.window;
         if app.dialects == Dialects::default() {
-            app.dialects = Dialects { pushy, ..all };
+            app.dialects = Dialects { pushy, wspush, ..all };
         }
     }
 }
@@ -273,6 +276,7 @@ fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
             );
         }
     }
+    warnings.extend(relays::warnings(config, reader));
     for (index, app) in config.apps.iter().enumerate() {
         if warnings.len() >= WARNINGS_MAX {
             break;
@@ -282,7 +286,11 @@ fn warnings(config: &Config, reader: &Reader<'_>) -> Vec<super::Problem> {
             warnings.push(reader.about(&format!("apps[{index}].key"), text.to_owned()));
         }
         let spoken = dialects_of(&config.listeners);
-        for (listed, heard, name) in [(app.dialects.pusher, spoken.pusher, "pusher"), (app.dialects.pushi, spoken.pushi, "pushi")] {
+        for (listed, heard, name) in [
+            (app.dialects.pusher, spoken.pusher, "pusher"),
+            (app.dialects.sse, spoken.sse, "sse"),
+            (app.dialects.pushi, spoken.pushi, "pushi"),
+        ] {
             if listed && !heard {
                 let text = format!("nobody can speak {name} to it: no listener has that among its `dialects`");
                 warnings.push(reader.about(&format!("apps[{index}].dialects"), text));

@@ -1,6 +1,7 @@
 //! Finds and reads the file, takes the environment, and hands both to [`read`](super::read). The one place that looks at `std::env`.
 
 use super::drop_in::DropIn;
+use super::drop_in::wspush::{Flags, Unread};
 use super::problem::{Broken, Problem, Problems};
 use super::{Config, Document, Setting, Surroundings, read};
 use std::fs::File;
@@ -50,6 +51,24 @@ pub fn load_pushy(file: &Path) -> Result<(Config, String), Broken> {
     let json = text_of(file).map_err(|error| unreadable(&name, &error))?;
     let mut document = super::drop_in::pushy::document(&name, &json)?;
     document.file = Some(file.to_owned());
+    let config = load_document(&document)?;
+    Ok((config, document.text))
+}
+
+/// Reads the flags of wspush (W-1.1), and its variables where a flag is not given (W-1.2).
+///
+/// # Errors
+/// [`Unread`] with what to say if there is nothing to serve.
+pub fn read_wspush(arguments: &[String]) -> Result<Flags, Unread> {
+    Flags::parse(arguments, &|name| std::env::var(name).ok())
+}
+
+/// Reads what flags of wspush amount to, with an app that is made for this run, and our variables above it. Also gives the document.
+///
+/// # Errors
+/// [`Broken`] with all problems.
+pub fn load_wspush(flags: &Flags) -> Result<(Config, String), Broken> {
+    let document = super::drop_in::wspush::document(flags, &made_key())?;
     let config = load_document(&document)?;
     Ok((config, document.text))
 }

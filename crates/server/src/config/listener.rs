@@ -35,6 +35,12 @@ impl Listener {
     pub fn speaks_pushy(&self) -> bool {
         self.dialects.iter().any(|dialect| matches!(dialect, Dialect::Pushy(_)))
     }
+
+    /// Whether clients of a relay are served here.
+    #[must_use]
+    pub fn speaks_wspush(&self) -> bool {
+        self.dialects.iter().any(|dialect| matches!(dialect, Dialect::Wspush(_)))
+    }
 }
 
 /// Where a listener listens.
@@ -84,6 +90,10 @@ pub enum Dialect {
     PushiApi,
     /// Pushy's protocol over SockJS, and its trigger, as the section of that name says.
     Pushy(String),
+    /// wspush's protocol, as the relay of that name has it.
+    Wspush(String),
+    /// The statistics of the relay of that name.
+    WspushStatistics(String),
     /// The page at `/` for trying things out.
     Console,
     /// `/metrics`, on a listener of its own.
@@ -102,36 +112,50 @@ impl Dialect {
         ("metrics", Self::Metrics),
         ("sockjs-trial", Self::SockjsTrial),
     ];
-    const LATER: [&'static str; 1] = ["wspush"];
 
     fn parse(text: &str) -> Result<Self, String> {
         if let Some((_, dialect)) = Self::ALL.iter().find(|(name, _)| *name == text) {
             return Ok(dialect.clone());
         }
-        if let Some(name) = text.strip_prefix("pushy").filter(|rest| rest.is_empty() || rest.len() > 1 && rest.starts_with(':')) {
-            return Ok(Self::Pushy(name.trim_start_matches(':').to_owned()));
-        }
-        let name = text.split(':').next().unwrap_or_default();
-        if Self::LATER.contains(&name) {
-            return Err(format!("the dialect \"{name}\" is not in this build yet; known are {}", Self::names()));
-        }
-        Err(format!("there is no dialect {}; known are {}", super::problem::quoted(text), Self::names()))
+        let found = Self::named(text);
+        found.ok_or_else(|| format!("there is no dialect {}; known are {}", super::problem::quoted(text), Self::names()))
+    }
+
+    /// Those of a section, which may have a name.
+    fn named(text: &str) -> Option<Self> {
+        let (dialect, name) = text.split_once(':').map_or((text, None), |(dialect, name)| (dialect, Some(name)));
+        let of: fn(String) -> Self = match dialect {
+            "pushy" => Self::Pushy,
+            "wspush" => Self::Wspush,
+            "wspush-statistics" => Self::WspushStatistics,
+            _ => return None,
+        };
+        (name != Some("")).then(|| of(name.unwrap_or_default().to_owned()))
     }
 
     fn names() -> String {
         let known = Self::ALL.iter().filter(|(_, dialect)| *dialect != Self::SockjsTrial);
-        known.map(|(name, _)| *name).chain(["pushy", "pushy:NAME"]).collect::<Vec<_>>().join(", ")
+        known
+            .map(|(name, _)| *name)
+            .chain(["pushy", "pushy:NAME", "wspush", "wspush:NAME", "wspush-statistics"])
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pushy(name) if name.is_empty() => f.write_str("pushy"),
-            Self::Pushy(name) => write!(f, "pushy:{name}"),
+            Self::Pushy(name) => write_named(f, "pushy", name),
+            Self::Wspush(name) => write_named(f, "wspush", name),
+            Self::WspushStatistics(name) => write_named(f, "wspush-statistics", name),
             _ => f.write_str(Self::ALL.iter().find(|(_, dialect)| dialect == self).map_or("", |(name, _)| name)),
         }
     }
+}
+
+fn write_named(f: &mut fmt::Formatter<'_>, dialect: &str, name: &str) -> fmt::Result {
+    if name.is_empty() { f.write_str(dialect) } else { write!(f, "{dialect}:{name}") }
 }
 
 /// The files of a certificate. Both can be read and hold what they should; they are read again at a reload.
@@ -155,7 +179,8 @@ pub(super) fn listener(section: &mut Section<'_, '_>) -> Listener {
                 (
                     "dialects",
                     "",
-                    "What is spoken here: `pusher`, `sse`, `pushi`, `pushi-api`, `pushy` or `pushy:NAME`, `console` (a page to try things at `/`), `metrics`.",
+                    "What is spoken here: `pusher`, `sse`, `pushi`, `pushi-api`, `pushy` or `pushy:NAME`, `wspush` or \
+                     `wspush:NAME`, `console` (a page to try things at `/`), `metrics`, `wspush-statistics` or `wspush-statistics:NAME`.",
                 ),
                 &["pusher", "sse"],
                 Dialect::parse,

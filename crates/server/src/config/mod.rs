@@ -12,19 +12,23 @@ mod problem;
 mod pushi;
 mod pushy;
 mod reader;
+mod redis;
 mod reference;
 mod reload;
 mod sse;
 mod store;
 mod tree;
 mod units;
+mod wspush;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::redis::{Redis, RedisLogin, RedisProtocol, RedisServer};
 pub use check::{descriptors_warning, dialects_of};
 pub use drop_in::DropIn;
-pub use file::{load, load_pushi, load_pushy, load_with_settings, reload, search_path};
+pub use drop_in::wspush::{Flags as WspushFlags, Unread};
+pub use file::{load, load_pushi, load_pushy, load_with_settings, load_wspush, read_wspush, reload, search_path};
 pub use listener::{Address, Dialect, Listener, Tls};
 pub use node::{Drain, Limits, Log, LogFormat, WebSocket, Webhooks};
 pub use problem::{Broken, Problem};
@@ -36,6 +40,8 @@ pub use reload::{AppChange, Changes, difference};
 pub use sse::Recent;
 pub use store::{History, Store};
 pub use units::Rate;
+pub(crate) use units::duration;
+pub use wspush::Wspush;
 
 use problem::Problems;
 use reader::{Reader, Section};
@@ -61,6 +67,8 @@ pub struct Config {
     pub pushi: Vec<Pushi>,
     /// Apps that Pushy's clients speak to.
     pub pushy: Vec<Pushy>,
+    /// Relays from Redis.
+    pub wspush: Vec<Wspush>,
     /// How streams of server-sent events behave.
     pub sse: tidings_dialect::sse::session::Settings,
     /// What channels keep for those who come back.
@@ -156,7 +164,6 @@ pub fn read(
 /// The whole document, section by section.
 fn whole(root: &mut Section<'_, '_>) -> Config {
     root.later(&["cluster"], "this build serves as one node");
-    root.later(&["wspush"], "this build speaks no such dialect");
     let mut histories = HashMap::new();
     Config {
         listeners: root.sections("listeners", listener::listener),
@@ -171,6 +178,7 @@ fn whole(root: &mut Section<'_, '_>) -> Config {
         recent: root.section("recent", sse::recent),
         pushi: root.sections("pushi", pushi::pushi),
         pushy: root.sections("pushy", pushy::pushy),
+        wspush: root.sections("wspush", wspush::wspush),
         histories: std::mem::take(&mut histories),
         file: None,
         document: None,

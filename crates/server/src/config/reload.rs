@@ -68,6 +68,15 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     if url(old) != url(new) {
         paths.insert("store.url".to_owned());
     }
+    // Keys and passwords are shown nowhere either.
+    for (index, (old, new)) in old.wspush.iter().zip(&new.wspush).enumerate() {
+        let hidden = [
+            ("redis", old.redis != new.redis),
+            ("hmac_key", old.session.keys.md5 != new.session.keys.md5),
+            ("hmac_sha256_key", old.session.keys.sha256 != new.session.keys.sha256),
+        ];
+        paths.extend(hidden.iter().filter(|(_, changed)| *changed).map(|(name, _)| format!("wspush[{index}].{name}")));
+    }
     // The store is told at its start how long events are kept; an app that is gone needs no telling.
     for (index, app) in new.apps.iter().enumerate() {
         if old.histories.get(&app.id) != new.histories.get(&app.id) {

@@ -26,7 +26,7 @@ impl Rate {
 }
 
 /// Reads `120 s`, `30 min`, `250 ms`, `2 h`, `1 d`; a bare `0` needs no unit. `None` for anything else, and for what does not fit.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let factor = match unit {
         "" if number == 0 => 1,

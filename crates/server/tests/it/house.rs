@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms of the server, each with the rooms it may know.
-const ROOMS: [(&str, &[&str]); 24] = [
+const ROOMS: [(&str, &[&str]); 25] = [
     ("main", &[]),
     ("run", EVERY_ROOM),
     ("cli", EVERY_ROOM),
@@ -25,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 24] = [
     ("deliver", &["config"]),
     ("command", &["node"]),
     ("store", &["clock"]),
+    ("redis", &["chance", "config"]),
     ("address", &[]),
     ("transport", &[]),
     ("config", &["store", "transport"]),
@@ -44,7 +45,7 @@ const CRATES: [(&str, &[&str]); 4] = [
 ];
 
 /// Crates of others that only some rooms of the server may know.
-const OUTSIDE: [(&str, &[&str]); 21] = [
+const OUTSIDE: [(&str, &[&str]); 23] = [
     ("clap", &["cli"]),
     ("tidings_client", &["cli"]),
     ("anstyle", &["cli"]),
@@ -58,7 +59,9 @@ const OUTSIDE: [(&str, &[&str]); 21] = [
     ("hyper", &["deliver", "http"]),
     ("hyper_util", &["deliver", "http"]),
     ("hyper_rustls", &["deliver"]),
-    ("webpki_roots", &["deliver", "store"]),
+    ("webpki_roots", &["deliver", "redis", "store"]),
+    ("redis", &["redis"]),
+    ("combine", &["redis"]),
     ("prometheus_client", &["metrics"]),
     ("slab", &["shard"]),
     ("rusqlite", &["store"]),
@@ -72,7 +75,7 @@ const OUTSIDE: [(&str, &[&str]); 21] = [
 /// What only some rooms of the server may say, whatever they know.
 const SAYINGS: [(&str, &[&str]); 9] = [
     ("env::var", &["config"]),
-    ("Instant::now", &["api", "clock", "deliver"]),
+    ("Instant::now", &["api", "clock", "deliver", "redis"]),
     ("SystemTime::now", &["cli", "clock", "deliver", "http"]),
     ("getrandom::fill", &["chance", "config"]),
     ("channels.publish(", &["bench", "node"]),

@@ -48,3 +48,5 @@ mod tls;
 mod trace;
 #[cfg(test)]
 mod tunnels;
+#[cfg(test)]
+mod wspush_command;

@@ -37,7 +37,7 @@ fn read(stream: &[u8]) -> Vec<(String, String)> {
     events
 }
 
-/// W-6.6 to W-6.10, W-10.3
+/// W-6.6, W-6.7, W-6.8, W-6.9, W-6.10, W-10.3
 #[test]
 fn the_vectors_are_written_and_read() {
     for vector in list(&vectors(), "sse_messages") {
@@ -55,7 +55,7 @@ fn the_vectors_are_written_and_read() {
     }
 }
 
-/// W-6.1 to W-6.3
+/// W-6.1, W-6.2, W-6.3
 #[test]
 fn a_frame_says_what_is_in_it() {
     for vector in list(&vectors(), "ws_frames") {

@@ -30,7 +30,7 @@ fn answer(request: &Request<'_>, settings: &Settings) -> (Head, &'static str) {
     }
 }
 
-/// W-5.1 to W-5.3
+/// W-5.1, W-5.2, W-5.3
 #[test]
 fn checks_have_an_order() {
     let settings = Settings::default();
@@ -49,7 +49,7 @@ fn checks_have_an_order() {
     }
 }
 
-/// W-5.3, W-5.4
+/// W-5.3, W-5.4, W-5.7
 #[test]
 fn streams_are_asked_for_by_path_or_by_accept() {
     for (path, accept, expected) in [

@@ -34,7 +34,7 @@ fn channel(token: &[u8], settings: &Settings) -> String {
     of_redis.as_str().to_owned()
 }
 
-/// W-3.2 to W-3.4, W-3.6, W-10.8
+/// W-3.2, W-3.3, W-3.4, W-3.6, W-10.8
 #[test]
 fn the_vectors_are_told_apart() {
     let vectors = vectors();
@@ -157,7 +157,7 @@ fn a_token_does_not_show() {
 }
 
 proptest! {
-    /// W-3.3: of what a key did not sign, nothing passes; of what it signed, nothing else does.
+    /// W-3.3, W-3.5: of what a key did not sign, nothing passes; of what it signed, nothing else does.
     #[test]
     fn a_signature_cannot_be_bent(payload in prop::collection::vec(any::<u8>(), 1..64), at in 0usize..200, to in any::<u8>()) {
         let mut token = by_sha256(&payload).into_bytes();

@@ -2,6 +2,7 @@
 
 pub(super) mod pushi;
 pub(super) mod pushy;
+pub(super) mod wspush;
 
 use super::problem::{Broken, Problem, Problems};
 use std::fmt;
@@ -39,7 +40,9 @@ impl DropIn {
                 problem.place = Some(name.clone());
             }
             // Two listeners at one address.
-            problem.text = problem.text.replace("listeners[0] is on", "APP_PORT is on");
+            if let Some((_, name)) = self.given_as.iter().find(|(path, _)| path == "listeners[0].address") {
+                problem.text = problem.text.replace("listeners[0] is on", &format!("{name} is on"));
+            }
             problems.add(problem);
         }
         problems.into_broken()

@@ -9,6 +9,7 @@ mod safety;
 mod store;
 mod values;
 mod variables;
+mod wspush;
 
 use super::*;
 use std::time::Duration;
@@ -21,6 +22,7 @@ const APP: &str = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"long-enough-sec
 fn files(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
         Some("/etc/t/secret") => Ok(b"secret-of-the-file\n".to_vec()),
+        Some("/etc/t/wspush-key") => Ok(b"b3RoZXI\n".to_vec()),
         Some("/run/limit") => Ok(b"77\n".to_vec()),
         Some("/etc/t/pem.pem" | "/etc/t/certificate.pem" | "/etc/t/key.pem" | "/etc/t/secret-2") => Ok(pem().into_bytes()),
         Some("/etc/t/text.pem") => Ok(b"not a certificate".to_vec()),

@@ -57,16 +57,12 @@ fn problems_say_where_and_what_to_change() {
             "t.toml:3: listeners[0].mode: \"rw\" is no mode; write octal digits, such as \"0660\"",
         ),
         (
-            "[[listeners]]\ndialects = [\"pusher\", \"sse\"]",
-            "t.toml:2: listeners[0].dialects: the dialect \"sse\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics, pushy, pushy:NAME",
-        ),
-        (
             "[[listeners]]\ndialects = [\"wspush:news\"]",
-            "t.toml:2: listeners[0].dialects: the dialect \"wspush\" is not in this build yet; known are pusher, pushi, pushi-api, console, metrics, pushy, pushy:NAME",
+            "t.toml:2: listeners[0].dialects: \"wspush:news\" needs a [[wspush]] section of that name",
         ),
         (
             "[[listeners]]\ndialects = [\"puser\"]",
-            "t.toml:2: listeners[0].dialects: there is no dialect \"puser\"; known are pusher, pushi, pushi-api, console, metrics, pushy, pushy:NAME",
+            "t.toml:2: listeners[0].dialects: there is no dialect \"puser\"; known are pusher, sse, pushi, pushi-api, console, metrics, pushy, pushy:NAME, wspush, wspush:NAME, wspush-statistics",
         ),
         ("[[listeners]]\ndialects = [\"pusher\", \"pusher\"]", "t.toml:2: listeners[0].dialects: \"pusher\" stands there twice"),
         (
@@ -75,7 +71,7 @@ fn problems_say_where_and_what_to_change() {
         ),
         (
             "[[listeners]]\ndialects = [\"console\"]",
-            "listeners: nobody could connect: no listener has \"pusher\", \"pushi\" or \"pushy\" among its `dialects`",
+            "listeners: nobody could connect: no listener has \"pusher\", \"sse\", \"pushi\", \"pushy\" or \"wspush\" among its `dialects`",
         ),
         (
             "[[listeners]]\npath_prefix = \"/x/\"",
@@ -114,7 +110,6 @@ fn problems_say_where_and_what_to_change() {
         ("[[pushi]]\n[[pushi]]\n", "t.toml:2: pushi[1].app: there is a section for all apps already; name the one that this is for"),
         ("[[pushi]]\nclient_events = \"some\"", "t.toml:2: pushi[0].client_events: \"some\" is none of \"all\", \"signed\" and \"off\""),
         ("[cluster]", "t.toml:1: cluster: is not in this build yet; remove it: this build serves as one node"),
-        ("[[wspush]]", "t.toml:1: wspush: is not in this build yet; remove it: this build speaks no such dialect"),
     ] {
         assert_eq!(wrong(&format!("{text}\n{}", if text.contains("[limits\n") { "" } else { APP }), &[]).trim_end(), expected, "{text}");
     }
@@ -140,8 +135,8 @@ fn problems_of_apps() {
             "t.toml:5: apps[0].origins: \"https://a.example/\" is no origin; write \"https://example.com\", in lower case, without a path; leave the list out to allow all",
         ),
         (
-            "dialects = [\"wspush\"]",
-            "t.toml:5: apps[0].dialects: \"wspush\" is no dialect of an app; known are \"pusher\", \"pushi\" and \"pushy\"",
+            "dialects = [\"console\"]",
+            "t.toml:5: apps[0].dialects: \"console\" is no dialect of an app; known are \"pusher\", \"sse\", \"pushi\", \"pushy\" and \"wspush\"",
         ),
         (
             "require_signed_channel_data = true",
@@ -222,7 +217,7 @@ fn all_problems_are_told_together() {
   t.toml:3: limits.shards: is 0; it must be 1 to 256
   t.toml:2: limits.conections: there is no such setting; did you mean `connections`?
   TIDINGS__LOG__FORMAT: log.format: \"xml\" is not known; write \"human\" or \"json\"
-  TIDINGS__NO: no: there is no such setting; known here: listeners, apps, limits, websocket, webhooks, log, drain, store, pushi, pushy
+  TIDINGS__NO: no: there is no such setting; known here: listeners, apps, limits, websocket, webhooks, log, drain, store, sse, recent, pushi, pushy, wspush
   t.toml:8: apps[1].id: apps[0] has the id \"1\" already; ids are unique
   t.toml:9: apps[1].key: apps[0] has the key \"k\" already; every key belongs to one app"
     );

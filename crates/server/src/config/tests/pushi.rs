@@ -149,7 +149,7 @@ fn an_app_has_dialects_and_a_name() {
         let config = right(&format!("{listeners}{}", app("1", &key('a'), more)), &[]);
         assert_eq!(
             (config.apps[0].dialects, config.apps[0].name.as_str()),
-            (Dialects { pusher, pushi, ..Dialects::default() }, name),
+            (Dialects { pusher, pushi, sse: listeners.is_empty(), ..Dialects::default() }, name),
             "{listeners}{more}"
         );
     }

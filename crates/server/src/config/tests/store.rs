@@ -85,7 +85,10 @@ fn problems_of_stores() {
         ("[store]\nretention = \"36601 d\"", "t.toml:6: store.retention: is 36601 d; it must be \"0 s\" to \"36600 d\""),
         ("[store]\nretention = 30", "t.toml:6: store.retention: 30 has no unit; write \"30 s\" or another unit"),
         ("[store]\nchannel_events = -1", "t.toml:6: store.channel_events: is -1; it must be 0 to 1000000000"),
-        ("[store]\nevents = 1", "t.toml:6: store.events: there is no such setting here; it belongs to [[apps.webhooks]]"),
+        (
+            "[store]\nevents = 1",
+            "t.toml:6: store.events: there is no such setting here; it belongs to [[apps.recent]] or [[apps.webhooks]] or [recent]",
+        ),
         ("[[store]]", "t.toml:5: store: expected a table, found a list"),
         (
             "[apps.history]\nchannel_events = 1_000_000_001",

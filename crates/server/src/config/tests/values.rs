@@ -7,11 +7,12 @@ fn nothing_at_all_makes_an_app_on_loopback() {
     let (config, _) = read_with(None, &[("HOME", "/"), ("TIDINGS_KEY", "x"), ("tidings__limits", "x")]).unwrap();
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:6001");
-    assert_eq!(config.listeners[0].dialects, [Dialect::Pusher, Dialect::Console]);
+    assert_eq!(config.listeners[0].dialects, [Dialect::Pusher, Dialect::Sse, Dialect::Console]);
     // An app that somebody wrote is not tried by whoever reaches the port.
-    assert_eq!(right(APP, &[]).listeners[0].dialects, [Dialect::Pusher]);
+    assert_eq!(right(APP, &[]).listeners[0].dialects, [Dialect::Pusher, Dialect::Sse]);
     let mut app = App::new("1", "made-key", "made-secret");
     app.client_events = true;
+    app.dialects.sse = true;
     assert_eq!(config.apps, [app]);
     assert_eq!(config.made.unwrap().secret, "made-secret");
     assert_eq!(config.limits.shards, 3);
@@ -22,7 +23,8 @@ fn nothing_at_all_makes_an_app_on_loopback() {
 
 #[test]
 fn an_app_has_the_hubs_defaults() {
-    assert_eq!(right(APP, &[]).apps, [App::new("1", "k", "long-enough-secret")]);
+    let dialects = tidings_hub::Dialects { pusher: true, sse: true, ..tidings_hub::Dialects::default() };
+    assert_eq!(right(APP, &[]).apps, [App { dialects, ..App::new("1", "k", "long-enough-secret") }]);
 }
 
 #[test]
