@@ -1,9 +1,12 @@
 // Who may read what by server-sent events: keys, signed URLs, and every way in which they can be wrong (design section 7).
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { after, describe, test } from 'node:test';
 import { cleanup } from './support/cleanup.mjs';
-import { newApp, startServer } from './support/server.mjs';
+import { BINARY, newApp, startServer } from './support/server.mjs';
 import { Stream, soon, streamAuth, streamPath } from './support/sse.mjs';
 import { eventually } from './support/wspush.mjs';
 import { ask } from './support/wire.mjs';
@@ -102,6 +105,26 @@ describe('channels that need proof', () => {
     const query = `key=${app.key}&channel=private-a&channel=public+b&expires=${expires}&auth=${app.key}:${signature}`;
     assert.deepEqual(await admitted(`/apps/${app.id}/sse?${query}`), { channels: ['private-a', 'public b'] });
     assert.equal(streamAuth(app, ['private-a', 'public b'], expires), `${app.key}:${signature}`);
+  });
+
+  test('design 7: what the documentation shows, and the command line, makes such URLs', async () => {
+    const page = readFileSync(new URL('../../docs/operating/sse.md', import.meta.url), 'utf8');
+    const code = (language) => page.split(`\`\`\`${language}\n`).slice(1).map((rest) => rest.split('```')[0]).find((text) => /sseUrl|sse_url/.test(text));
+    const [channels, expires] = [['private-a', 'presence-ü b&c', 'news,+%'], soon()];
+    const values = [server.url, app.id, app.key, app.secret, channels, expires];
+    const require = createRequire(import.meta.url);
+    const urls = [
+      new Function('require', ...'base app key secret channels expires'.split(' '), `${code('js')}; return sseUrl(base, app, key, secret, channels, expires);`)(require, ...values),
+      execFileSync('python3', ['-c', `${code('python')}\nimport json, sys\nprint(sse_url(*json.loads(sys.argv[1])))`, JSON.stringify(values)]).toString().trim(),
+      execFileSync(BINARY, ['sse-url', ...channels, '--app', app.id, '--key', app.key, '--secret', app.secret, '--url', server.url, '--expires', '10 min']).toString().trim(),
+    ];
+    for (const url of urls) assert.deepEqual(await admitted(url.slice(server.url.length)), { channels }, url);
+    assert.throws(() => execFileSync(BINARY, ['sse-url', 'private-a', '--app', app.id, '--key', app.key, '--url', server.url], { stdio: 'pipe' }), /secret/);
+    const open = execFileSync(BINARY, ['sse-url', 'news', '--app', app.id, '--key', app.key, '--url', server.url]).toString().trim();
+    assert.deepEqual(await admitted(open.slice(server.url.length)), { channels: ['news'] });
+    // The worked example.
+    const [, signature] = streamAuth({ id: 'app-id', key: 'app-key', secret: 'app-secret' }, ['private-news'], 1_700_000_060).split(':');
+    assert.ok(page.includes(signature), signature);
   });
 
   test('design 7: it opens nothing else', async () => {
