@@ -1,6 +1,8 @@
 // The clients of the field at a relay: npm's `ws` and `eventsource`, Chromium's own `EventSource` and `WebSocket`, curl; published by redis-cli too.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { launch } from './support/chromium.mjs';
@@ -214,6 +216,24 @@ describe('settings', () => {
       assert.equal((await fetch(address(keyed, token))).status, 400, token);
       await assert.rejects(npm(t, keyed, token), /400/, token);
     }
+  });
+
+  test('W-3.4 W-3.7 tokens as the documentation signs them', async (t) => {
+    const page = readFileSync(new URL('../../docs/operating/wspush.md', import.meta.url), 'utf8');
+    const code = (language) => page.split(`\`\`\`${language}\n`).slice(1).map((rest) => rest.split('```')[0]).find((text) => /\btoken\(/.test(text));
+    const key = randomBytes(32);
+    const payload = 'user:42 é';
+    const environment = { env: { ...process.env, TOKEN_KEY: key.toString('base64url'), PAYLOAD: payload } };
+    const tokens = [
+      execFileSync(process.execPath, ['-e', `${code('js')}; console.log(token(process.env.PAYLOAD));`], environment),
+      execFileSync('python3', ['-c', `${code('python')}\nprint(token(os.environ["PAYLOAD"].encode()))`], environment),
+      execFileSync('bash', ['-c', `${code('sh')}\ntoken "$PAYLOAD"`], environment),
+    ].map((text) => String(text).trim());
+    assert.deepEqual(tokens, Array(3).fill(signed(payload, { key, hash: 'sha256' })));
+    const keyed = await startRelay(t, redis, { flags: ['-hmac-sha256', key.toString('base64url')] });
+    const socket = await npm(t, keyed, tokens[0]);
+    await publish(tokens[0], 'to it');
+    assert.equal(await socket.inbox.next(), 'to it');
   });
 
   test('W-3.7 a key for the better hash alone', async (t) => {
