@@ -26,8 +26,8 @@ mod log;
 mod metrics;
 mod node;
 mod page;
-#[expect(dead_code, reason = "the relay is still to come")]
 mod redis;
+mod relay;
 mod shard;
 mod store;
 mod tls;

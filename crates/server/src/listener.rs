@@ -3,7 +3,7 @@
 use crate::address::{AddressGuard, AddressRefused};
 use crate::config::{self, Address, Dialect};
 use crate::http::mount::{Mount, Mounts};
-use crate::node::Node;
+use crate::node::{Node, RelayService};
 use crate::shard::socket::Socket;
 use crate::shard::{Arrival, Command};
 use anyhow::Context;
@@ -35,11 +35,13 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<Arc<crate::tls::Acceptor>>,
     /// Paths below which SockJS is spoken.
     pub(crate) mounts: Vec<Arc<Mount>>,
+    /// The relay whose clients come here.
+    pub(crate) relay: Option<Arc<RelayService>>,
 }
 
 impl Listener {
     pub(crate) fn new(config: config::Listener, tls: Option<crate::tls::Acceptor>, mounts: &Mounts) -> Self {
-        Self { mounts: mounts.of(&config), config, tls: tls.map(Arc::new) }
+        Self { mounts: mounts.of(&config), relay: mounts.relay_of(&config), config, tls: tls.map(Arc::new) }
     }
 
     pub(crate) fn speaks(&self, dialect: &Dialect) -> bool {
@@ -360,7 +362,7 @@ pub(crate) mod tests {
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             proxy_protocol,
         };
-        Listener::new(config, None, &Mounts::new(&[]))
+        Listener::new(config, None, &Mounts::new(&[], &[]))
     }
 
     #[test]

@@ -16,6 +16,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+mod relays;
+
+pub(crate) use relays::vars;
+
 #[cfg(test)]
 mod tests;
 
@@ -109,7 +113,7 @@ fn metrics() -> Vec<Metric> {
     use Read::{Each, Maybe, One, Shard, Text};
     let (bytes, seconds) = (|| Some(Unit::Bytes), || Some(Unit::Seconds));
     let metric = |kind, name, unit, read, help| Metric { kind, name, unit, read, help };
-    vec![
+    let mut metrics = vec![
         metric(Gauge, "connections", None, One(|at| at.live.connections), "Open sockets, whatever is spoken on them."),
         metric(Gauge, "sessions", None, One(|at| at.live.sessions), "WebSocket connections with a session in force."),
         metric(Gauge, "subscriptions", None, One(|at| at.live.subscriptions), "Subscriptions in force."),
@@ -265,7 +269,9 @@ fn metrics() -> Vec<Metric> {
             "Descriptors in use: one for each socket, and some.",
         ),
         metric(Info, "build", None, Text("version", VERSION), "The version and commit that run."),
-    ]
+    ];
+    metrics.extend(relays::metrics());
+    metrics
 }
 
 /// Nothing if there is no store.
@@ -309,8 +315,13 @@ fn named<const N: usize>(values: [(&str, u64); N]) -> Vec<(String, u64)> {
 }
 
 fn resident_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// What the system says of the process's memory under that name.
+fn status_bytes(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kibibytes: u64 = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kibibytes: u64 = status.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes * 1024)
 }
 

@@ -7,7 +7,8 @@ use crate::deliver::Deliver;
 use crate::http::mount::Mounts;
 use crate::listener::{Acceptor, BoundSocket, Listener, bind};
 use crate::metrics::Live;
-use crate::node::{Means, Node, PushyService};
+use crate::node::{Means, Node, PushyService, RelayService};
+use crate::relay;
 use crate::shard::stats::{Count, Stats};
 use crate::shard::{self, Command, FIRST_LISTENER, Seed};
 use crate::store::{Options, Retention, Store, StoreUrl};
@@ -24,6 +25,7 @@ use tidings_hub::{App, Budget, Hub};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Threads for what waits on others.
 const RUNTIME_THREADS: usize = 2;
@@ -46,6 +48,8 @@ pub struct Server {
     listeners: Vec<Arc<Listener>>,
     addresses: Vec<String>,
     deliver: Option<Deliver>,
+    /// They run for as long as somebody may listen.
+    relays: JoinSet<()>,
     fell: mpsc::UnboundedReceiver<String>,
     config: Config,
 }
@@ -168,7 +172,8 @@ impl Server {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let sockets_max = raise_descriptor_limit(&config);
         let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, commands))).collect();
-        let (sockets, addresses) = bind_all(&config, &Mounts::new(&pushy))?;
+        let relays: Vec<_> = config.wspush.iter().map(|section| Arc::new(RelayService::new(section))).collect();
+        let (sockets, addresses) = bind_all(&config, &Mounts::new(&pushy, &relays))?;
         let listeners = sockets.iter().map(|(_, listener)| Arc::clone(listener)).collect();
         let mut seeds = (0..config.limits.shards).map(|_| Seed::new(config.limits.inbox_items)).collect::<Result<Vec<_>, _>>()?;
         let hub = Hub::new(tidings_hub::Options {
@@ -186,7 +191,7 @@ impl Server {
             Clock::start(),
             handles,
             &config,
-            Means { runtime: runtime.handle().clone(), sockets_max, store, pushy },
+            Means { runtime: runtime.handle().clone(), sockets_max, store, pushy, relays },
         ));
         if let Some(store) = node.store() {
             let node = Arc::downgrade(&node);
@@ -219,7 +224,11 @@ impl Server {
         let app = move |id: &_| apps.apps().by_id(id).map(|handle| Arc::clone(&handle.app));
         let deliver = Deliver::start(runtime.handle(), Arc::clone(node.hub.facts()), app, config.webhooks.clone());
         node.set_delivery_counters(Arc::clone(deliver.counters()));
-        Ok(Self { node, runtime, threads, listeners, addresses, deliver: Some(deliver), fell, config })
+        let mut relays = JoinSet::new();
+        for service in &node.relays {
+            relays.spawn_on(relay::run(Arc::clone(&node), Arc::clone(service)), runtime.handle());
+        }
+        Ok(Self { node, runtime, threads, listeners, addresses, deliver: Some(deliver), relays, fell, config })
     }
 
     /// Says so if nobody can connect, or if a section waits for an app: whether there is one, only the store knew.
@@ -351,6 +360,7 @@ impl Server {
         if tokio::time::timeout(drain.drain + DRAIN_REST, gone).await.is_err() {
             tracing::warn!(connections = self.node.connections.load(Ordering::Relaxed), "connections did not close in time");
         }
+        self.relays.shutdown().await;
         if let Some(deliver) = self.deliver.take() {
             let left = deliver.shutdown(self.config.drain.webhooks).await;
             if left.undelivered > 0 {

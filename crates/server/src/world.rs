@@ -5,7 +5,7 @@ use crate::command::Commands;
 use crate::config::{self, Document, Surroundings};
 use crate::http::mount::Mounts;
 use crate::listener::Listener;
-use crate::node::{Means, Node, PushyService};
+use crate::node::{Means, Node, PushyService, RelayService};
 use crate::shard::Seed;
 use std::io;
 use std::path::PathBuf;
@@ -48,13 +48,14 @@ impl World {
         });
         let handles = seeds.iter().map(Seed::handle).collect();
         let pushy: Vec<_> = config.pushy.iter().map(|section| Arc::new(PushyService::new(section, &Commands::default()))).collect();
-        let mounts = Mounts::new(&pushy);
+        let relays: Vec<_> = config.wspush.iter().map(|section| Arc::new(RelayService::new(section))).collect();
+        let mounts = Mounts::new(&pushy, &relays);
         let node = Arc::new(Node::new(
             hub,
             Clock::start(),
             handles,
             &config,
-            Means { runtime: runtime.handle().clone(), sockets_max: usize::MAX, store: None, pushy },
+            Means { runtime: runtime.handle().clone(), sockets_max: usize::MAX, store: None, pushy, relays },
         ));
         node.set_config_apps(config.apps.iter().cloned().map(Arc::new).collect());
         let listener = Arc::new(Listener::new(config.listeners[0].clone(), None, &mounts));

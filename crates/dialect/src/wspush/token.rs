@@ -87,6 +87,18 @@ impl Token {
     }
 }
 
+/// Whether messages of the relay may be on that channel.
+#[must_use]
+pub fn carries(channel: &ChannelName, settings: &Settings) -> bool {
+    let own = || channel.as_str().strip_prefix(OWN).and_then(|rest| rest.split_once('-'));
+    match channel.access() {
+        Access::Reserved => own().is_some_and(|(relay, _)| percent_decode_str(relay).eq(settings.relay.bytes())),
+        Access::Public => !settings.apart && !settings.keys.sign(),
+        Access::Private => !settings.apart && settings.keys.sign() && channel.as_str().starts_with("private-"),
+        Access::Presence => false,
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")

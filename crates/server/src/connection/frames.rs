@@ -33,6 +33,14 @@ impl Connection {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(fault) => {
+                    if fault.code() == 1009
+                        && let Some(close) = self.stage.open().and_then(|open| open.session.too_large())
+                    {
+                        core.outgoing.push(self.slot, frame::close(Some(close.code), &close.reason), usize::MAX);
+                        self.end_session(false, core);
+                        self.show_end(core);
+                        break;
+                    }
                     // It is the WebSocket's fault: no dialect and no frame of SockJS tells of it.
                     core.outgoing.push(self.slot, frame::close(Some(fault.code()), &fault.to_string()), usize::MAX);
                     self.end_session(false, core);

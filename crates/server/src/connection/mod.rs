@@ -5,6 +5,7 @@ mod framed;
 mod frames;
 mod open;
 mod polled;
+mod relayed;
 mod requests;
 mod session;
 mod stream;
@@ -194,6 +195,7 @@ impl Connection {
     pub(crate) fn too_slow(&mut self, core: &mut Core) {
         let Some(open) = self.stage.open_mut() else { return };
         core.stats.slow.add(1);
+        open.session.was_slow();
         let (app, socket, bytes) = (&open.app.app.id, open.session.socket_id(), core.outgoing.owed(self.slot));
         tracing::debug!(%app, %socket, bytes, "connection closed as slow");
         core.outgoing.cut(self.slot);
@@ -385,7 +387,7 @@ impl Connection {
 
     /// What may be owed to it once the kernel takes no more.
     pub(crate) fn outbox_max(&self) -> usize {
-        self.stage.open().map_or(usize::MAX, |open| open.app.app.limits.outbox_bytes)
+        self.stage.open().map_or(usize::MAX, |open| open.session.outbox_bytes_max(&open.app.app))
     }
 
     /// Whether nothing is read until there is room, or until it is its turn again.

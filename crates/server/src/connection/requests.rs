@@ -262,6 +262,15 @@ impl Connection {
                     self.answer_stream(&stream, core);
                     return self.receive(&mut bytes[len..], core, inflater);
                 }
+                First::Relayed(relayed) => {
+                    let len = relayed.head.len;
+                    requests.enter(Phase::Idle, limits.idle_timeout, core.now);
+                    self.answer_relayed(&relayed, core);
+                    if !matches!(self.stage, Stage::Http(_)) {
+                        return self.receive(&mut bytes[len..], core, inflater);
+                    }
+                    len
+                }
                 First::Upgrade(head, upgrade) => {
                     if core.node.is_draining() && upgrade.is_ok() {
                         requests.enter(Phase::Refusal, DRAINING_PAUSE, core.now);
@@ -446,7 +455,7 @@ impl Connection {
             Session::Pusher(_) => Format::default().deflated(deflate),
             Session::Pushi(_) => Format::Pushi,
             // They come by other ways.
-            Session::Pushy(_) | Session::Stream(..) | Session::Trial(_) => Format::default(),
+            Session::Pushy(_) | Session::Stream(..) | Session::Relayed(_) | Session::Trial(_) => Format::default(),
         };
         core.outgoing.set_format(self.slot, format);
         let coding = if deflate.is_some() { Coding::Deflated } else { Coding::Plain };
@@ -587,7 +596,7 @@ impl Connection {
     }
 
     /// Completes the upgrade, says why not, and closes.
-    fn refuse(&mut self, response: &[u8], last: &LastWord, core: &mut Core) {
+    pub(super) fn refuse(&mut self, response: &[u8], last: &LastWord, core: &mut Core) {
         core.outgoing.push(self.slot, Bytes::copy_from_slice(response), usize::MAX);
         core.stats.refused.add(1);
         self.last_word(last, core);

@@ -4,6 +4,7 @@
 pub(crate) mod line;
 pub(crate) mod mount;
 pub(crate) mod proxy;
+pub(crate) mod relayed;
 pub(crate) mod response;
 pub(crate) mod service;
 mod tunnel;
@@ -15,6 +16,7 @@ use crate::transport::sockjs::{Asked, Missing, Route, hixie};
 use crate::transport::websocket::handshake::{self, Upgrade};
 use httparse::{Header, Request, Status};
 use mount::{Found, Mount};
+use relayed::Relayed;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -38,6 +40,8 @@ pub(crate) enum First<'a> {
     PushiPublish(Head<'a>, &'a [u8]),
     /// A request for a stream of server-sent events.
     Stream(Stream<'a>),
+    /// A request to a relay.
+    Relayed(Box<Relayed<'a>>),
     /// A request below a path of SockJS.
     Mounted(Box<Mounted<'a>>),
     /// Any other request.
@@ -146,7 +150,11 @@ pub(crate) fn first<'a>(bytes: &'a [u8], listener: &Listener, headers_max: usize
     if let Some(mount) = listener.mounts.iter().find(|mount| mount.find(listener.strip(path)).is_some()) {
         return mounted(bytes, mount, seen, headers, listener);
     }
-    if has_token(headers, "connection", "upgrade") && has_token(headers, "upgrade", "websocket") {
+    let is_upgrade = has_token(headers, "connection", "upgrade") && has_token(headers, "upgrade", "websocket");
+    if relayed::claims(listener, method, path, query, is_upgrade) {
+        return First::Relayed(Box::new(Relayed::new(seen, version, headers)));
+    }
+    if is_upgrade {
         return First::Upgrade(seen, Upgrade::check(method, version, headers));
     }
     if let Some(app) = stream_of(listener, path) {
@@ -307,6 +315,11 @@ fn keeps_alive(headers: &[Header<'_>], version: u8) -> bool {
 fn text<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a str> {
     let header = headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
     std::str::from_utf8(header.value).ok()
+}
+
+/// The first header of that name, whatever it holds.
+fn raw<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
+    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
 }
 
 /// What the nearest proxy wrote: where it adds a line of its own, those before it may be the client's.

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Dialect};
 use crate::connection::trial::Service;
-use crate::node::PushyService;
+use crate::node::{PushyService, RelayService};
 use crate::transport::sockjs::{self, Route, Settings, Transport, Transports};
 use hashbrown::HashMap;
 use std::net::IpAddr;
@@ -51,17 +51,19 @@ pub(crate) struct Found<'p> {
     pub(crate) below: &'p str,
 }
 
-/// All mounts of a node; listeners that speak the same share one, and its sessions.
+/// All mounts of a node; listeners that speak the same share one, and its sessions. And its relays, which are on no path of their own.
 pub(crate) struct Mounts {
     pusher: Arc<Mount>,
     lobby: Arc<Mount>,
     /// With the names that listeners know them by.
     pushy: Vec<(Dialect, Arc<Mount>)>,
     trials: Vec<Arc<Mount>>,
+    /// With the names that listeners know them by.
+    relays: Vec<(Dialect, Arc<RelayService>)>,
 }
 
 impl Mounts {
-    pub(crate) fn new(services: &[Arc<PushyService>]) -> Self {
+    pub(crate) fn new(services: &[Arc<PushyService>], relays: &[Arc<RelayService>]) -> Self {
         let trial = |number, prefix, service, settings| Arc::new(Mount::trial(number, prefix, service, settings));
         let base = || Settings { response_limit: 4096, ..Settings::default() };
         let trials = vec![
@@ -79,7 +81,14 @@ impl Mounts {
         let first = trials.len() + 2;
         let pushy =
             services.iter().enumerate().map(|(at, service)| (service.config.dialect(), Arc::new(Mount::pushy(first + at, service))));
-        Self { pusher: Arc::new(Mount::pusher(0)), lobby, pushy: pushy.collect(), trials }
+        let relays = relays.iter().map(|service| (service.config.dialect(), Arc::clone(service))).collect();
+        Self { pusher: Arc::new(Mount::pusher(0)), lobby, pushy: pushy.collect(), trials, relays }
+    }
+
+    /// The relay that a listener serves.
+    pub(crate) fn relay_of(&self, listener: &config::Listener) -> Option<Arc<RelayService>> {
+        let found = self.relays.iter().find(|(dialect, _)| listener.dialects.contains(dialect));
+        found.map(|(_, service)| Arc::clone(service))
     }
 
     /// Those of a listener.

@@ -1,6 +1,7 @@
 //! The service beside the shards: every request that is neither an upgrade nor a small publish, over HTTP/1.1 and HTTP/2.
 
 use super::line::{Line, Stream};
+use super::relayed;
 use super::response::Answer;
 use super::tunnel::{self, Answering, Asking, Broken};
 use crate::api::pushi::RestRequest;
@@ -8,7 +9,7 @@ use crate::api::{self, ApiRequest, Caller as ApiCaller};
 use crate::config::Dialect;
 use crate::connection::Spoken;
 use crate::listener::{Listener, NodeGuard, Peer, assign};
-use crate::node::Node;
+use crate::node::{Node, RelayService};
 use crate::page;
 use crate::shard::socket::Socket;
 use crate::shard::tls::TlsSocket;
@@ -120,7 +121,11 @@ async fn respond(caller: Caller, guard: Arc<NodeGuard>, mut request: Request<Inc
     let mount = caller.listener.mounts.iter().find(|mount| mount.find(rest).is_some());
     let is_upgrade = is_upgrade(request.headers()) && request.version() <= http::Version::HTTP_11;
     let is_stream = super::stream_of(&caller.listener, &path).is_some();
+    let query = request.uri().query().unwrap_or_default();
+    let is_relayed = relayed::claims(&caller.listener, request.method().as_str(), &path, query, is_upgrade);
     Ok(match mount {
+        None if is_relayed && is_upgrade => caller.tunnel_upgrade(guard, &mut request).await.map(Either::Left),
+        None if is_relayed => caller.tunnel(0, request).await,
         Some(_) if is_upgrade => caller.tunnel_upgrade(guard, &mut request).await.map(Either::Left),
         Some(mount) => caller.tunnel(mount.service.settings().request_bytes, request).await,
         None if is_upgrade => upgrade(caller, guard, &mut request).map(Either::Left),
@@ -137,6 +142,7 @@ impl Caller {
         let read_only = request.method() == Method::GET || request.method() == Method::HEAD;
         match rest {
             "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => self.metrics().await.into_response(),
+            "/debug/vars" if read_only && self.statistics().is_some() => self.vars().await.into_response(),
             "/ready" if read_only => self.ready().await.into_response(),
             "/health" if read_only && !pushi => health().into_response(),
             _ if pusher && rest.starts_with("/app/") => upgrade_required().into_response(),
@@ -183,11 +189,37 @@ impl Caller {
         Asking { node, listener, address, hop, tls: self.tls, line: self.line.clone() }
     }
 
+    /// Whether clients may be sent here. Relays whose Redis is away are named to those who look at them or at everything; it is a reason to
+    /// send nobody where there is nothing else.
     async fn ready(&self) -> Answer {
+        let checks: String = self.relays().map(|relay| relay.check()).collect();
+        let dialects = &self.listener.config.dialects;
+        let is_relay = |dialect: &Dialect| matches!(dialect, Dialect::Wspush(_) | Dialect::WspushStatistics(_));
+        let away = dialects.iter().all(is_relay) && self.relays().any(|relay| !relay.is_connected());
         match self.node.ready().await {
-            Ok(()) => Answer::text(200, &b"ready\n"[..]),
-            Err(why) => Answer::text(503, format!("{why}\n")),
+            Err(why) => Answer::text(503, format!("{why}\n{checks}")),
+            Ok(()) if away => Answer::text(503, format!("Redis not ready\n{checks}")),
+            Ok(()) => Answer::text(200, format!("ready\n{checks}")),
         }
+    }
+
+    /// The relays that this listener is about.
+    fn relays(&self) -> impl Iterator<Item = &Arc<RelayService>> {
+        let listener = &self.listener;
+        let about = |relay: &RelayService| listener.speaks(&relay.config.dialect()) || listener.speaks(&relay.config.statistics());
+        self.node.relays.iter().filter(move |relay| about(relay) || listener.speaks(&Dialect::Metrics))
+    }
+
+    /// The relay whose statistics are told here.
+    fn statistics(&self) -> Option<&Arc<RelayService>> {
+        self.node.relays.iter().find(|relay| self.listener.speaks(&relay.config.statistics()))
+    }
+
+    /// W-9.1. Made where nobody waits: it reads files.
+    async fn vars(&self) -> Answer {
+        let counts = self.statistics().map(|relay| relay.statistics()).unwrap_or_default();
+        let page = tokio::task::spawn_blocking(move || crate::metrics::vars(&counts)).await;
+        page.unwrap_or_else(|_| Answer::text(500, &b"The statistics could not be read.\n"[..]))
     }
 
     /// A trigger of Pushy's publishers.

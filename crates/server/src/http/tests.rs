@@ -4,6 +4,14 @@ use super::*;
 use crate::config::Address;
 use crate::listener::tests::behind_a_proxy;
 
+/// A listener with a relay.
+fn relaying(prefix: &str, dialects: &[Dialect]) -> Listener {
+    let app = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"a secret of its own\"\n";
+    let world = crate::world::World::new(&format!("{app}[[listeners]]\ndialects = [\"wspush\"]\n[[wspush]]\napp = \"1\"\n"));
+    let plain = listener(prefix, dialects, &[]);
+    Listener::new(plain.config, None, &mount::Mounts::new(&[], &world.node.relays))
+}
+
 fn listener(prefix: &str, dialects: &[Dialect], trusted: &[&str]) -> Listener {
     let config = crate::config::Listener {
         address: Address::Tcp("127.0.0.1:6001".parse().unwrap()),
@@ -13,7 +21,7 @@ fn listener(prefix: &str, dialects: &[Dialect], trusted: &[&str]) -> Listener {
         trusted_proxies: trusted.iter().map(|net| net.parse().unwrap()).collect(),
         proxy_protocol: false,
     };
-    Listener::new(config, None, &mount::Mounts::new(&[]))
+    Listener::new(config, None, &mount::Mounts::new(&[], &[]))
 }
 
 /// What a request amounts to, in a word.
@@ -37,6 +45,7 @@ fn look(bytes: &[u8], listener: &Listener) -> String {
             )
         }
         First::Stream(stream) => format!("stream of {} from {:?}", stream.app, stream.last_event_id),
+        First::Relayed(relayed) => format!("relayed {} {}", relayed.head.method, relayed.head.path),
         First::Mounted(mounted) => {
             let rest = bytes.len() - mounted.head.len;
             let body = mounted.body.map(String::from_utf8_lossy);
@@ -79,6 +88,61 @@ fn pushi_publishes_are_told_apart() {
         ],
     );
     check(&listener("", PUSHER, &[]), &[("POST /events?sid=t HTTP/1.1\nContent-Length: 2\n\n{}", "other")]);
+}
+
+/// Streams are the shard's, with where their readers were; whatever the method, it says why not.
+#[test]
+fn streams_are_told_apart() {
+    let both = listener("/x", &[Dialect::Pusher, Dialect::Sse], &[]);
+    check(
+        &both,
+        &[
+            ("GET /apps/1/sse?key=k HTTP/1.1\nLast-Event-ID: 1-2\n\n", r#"stream of 1 from Some("1-2")"#),
+            ("GET /x/apps/1/sse HTTP/1.1\n\n", "stream of 1 from None"),
+            ("OPTIONS /apps/1/sse HTTP/1.1\n\n", "stream of 1 from None"),
+            ("GET /apps/1/sse/ HTTP/1.1\n\n", "other"),
+            ("GET /apps/1/channels HTTP/1.1\n\n", "other"),
+        ],
+    );
+    check(&listener("", PUSHER, &[]), &[("GET /apps/1/sse HTTP/1.1\n\n", "other")]);
+}
+
+/// Design: routing. A relay gets what nothing else on its listener answers.
+#[test]
+fn relays_are_asked_last() {
+    let alone = relaying("", &[Dialect::Wspush(String::new())]);
+    let upgrade = |target: &str| format!("GET {target} HTTP/1.1\n{UPGRADE}");
+    let (token, key, other) = (upgrade("/any?token=a"), upgrade("/app/key?token=a"), upgrade("/any"));
+    check(
+        &alone,
+        &[
+            (&token, "relayed GET /any"),
+            (&key, "relayed GET /app/key"),
+            (&other, "relayed GET /any"),
+            ("GET /ping HTTP/1.1\n\n", "relayed GET /ping"),
+            ("POST /ready HTTP/1.1\n\n", "relayed POST /ready"),
+            ("GET /ready HTTP/1.1\n\n", "other"),
+            ("GET /apps/1/sse?token=a HTTP/1.1\n\n", "relayed GET /apps/1/sse"),
+        ],
+    );
+    let all =
+        relaying("", &[Dialect::Pusher, Dialect::Pushi, Dialect::PushiApi, Dialect::Sse, Dialect::Console, Dialect::Wspush(String::new())]);
+    let pushi = upgrade(&format!("/{}?token=a", "k".repeat(64)));
+    check(
+        &all,
+        &[
+            (&token, "relayed GET /any"),
+            (&key, "upgrade /app/key token=a"),
+            (&other, "upgrade /any "),
+            (&pushi, &format!("upgrade /{} token=a", "k".repeat(64))),
+            ("GET /ping HTTP/1.1\n\n", "relayed GET /ping"),
+            ("GET /sse?token=a HTTP/1.1\n\n", "relayed GET /sse"),
+            ("GET /apps/1/sse?token=a HTTP/1.1\n\n", "stream of 1 from None"),
+            ("GET /apps/1/channels?token=a HTTP/1.1\n\n", "other"),
+            ("GET /events?token=a HTTP/1.1\n\n", "other"),
+            ("GET /page.js HTTP/1.1\n\n", "other"),
+        ],
+    );
 }
 
 /// P-2.1, P-10.1: upgrades and small publishes are the shard's, all else is not.

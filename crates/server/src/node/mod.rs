@@ -3,6 +3,7 @@
 mod keep;
 mod pushy;
 mod stored;
+mod wspush;
 
 use crate::address::{AddressLimits, Addresses};
 use crate::api::Logins;
@@ -25,6 +26,7 @@ use tidings_dialect::sse;
 use tidings_hub::{App, AppId, Channel, Channels, Dialects, Hub, Joined, Member, Refused, SocketId, Time, UnixTime, Watched, Window};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+pub(crate) use wspush::{Place as RelayPlace, RelayService};
 
 /// Everything of a node that shards, API and timers share.
 pub(crate) struct Node {
@@ -66,6 +68,8 @@ pub(crate) struct Node {
     recent: Window,
     /// Apps that Pushy's clients speak to.
     pub(crate) pushy: Vec<Arc<PushyService>>,
+    /// Relays of Redis.
+    pub(crate) relays: Vec<Arc<RelayService>>,
     /// Who is logged in at the REST API.
     pub(crate) logins: Logins,
     /// Spreads sessions over HTTP among the shards, in a way that no client knows.
@@ -85,6 +89,7 @@ pub(crate) struct Means {
     pub(crate) sockets_max: usize,
     pub(crate) store: Option<Store>,
     pub(crate) pushy: Vec<Arc<PushyService>>,
+    pub(crate) relays: Vec<Arc<RelayService>>,
 }
 
 /// All apps, by what names them. A reload makes a new one.
@@ -126,7 +131,7 @@ impl AppHandle {
 
 impl Node {
     pub(crate) fn new(hub: Hub, clock: Clock, shards: Vec<ShardHandle>, config: &Config, means: Means) -> Self {
-        let Means { runtime, sockets_max, store, pushy } = means;
+        let Means { runtime, sockets_max, store, pushy, relays } = means;
         Self {
             hub,
             clock,
@@ -153,6 +158,7 @@ impl Node {
             sse: Arc::new(config.sse.clone()),
             recent: config.recent.window,
             pushy,
+            relays,
             logins: Logins::default(),
             spread: RandomState::default(),
             leaving: AtomicBool::new(false),

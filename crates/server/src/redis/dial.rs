@@ -24,8 +24,8 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// What carries bytes to a server.
-pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier for S {}
+pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Carrier for S {}
 
 /// A connection of whatever kind.
 pub(super) type AnyLink = Link<Box<dyn Carrier>>;

@@ -149,7 +149,6 @@ impl Subscription {
             sentinel::find(&self.redis, &manner).await?
         };
         let confirmed = ask(&mut link, "PSUBSCRIBE", cmd("PSUBSCRIBE").arg(&self.pattern)).await?;
-        // On a connection of RESP2 a server that does not know the command may say anything but that.
         match read(confirmed)? {
             Said::Else => Ok((link, address)),
             Said::Message(..) => Err(Fault::NotRedis),
@@ -220,7 +219,8 @@ fn read(value: Value) -> Result<Said, Fault> {
         }
         Value::Push { .. } => Ok(Said::Else),
         Value::SimpleString(text) if text == "PONG" => Ok(Said::Else),
-        Value::ServerError(error) => Err(Fault::refused("PSUBSCRIBE", &error)),
+        // Nothing else is asked on such a connection.
+        Value::ServerError(error) => Err(Fault::refused("PING", &error)),
         Value::Array(parts) => array(parts),
         _ => Err(Fault::NotRedis),
     }

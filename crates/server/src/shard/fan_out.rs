@@ -179,10 +179,11 @@ impl FanOut<'_> {
 
     fn owe_made(&mut self, slot: u32, made: std::thread::Result<Option<Bytes>>) {
         match made {
-            Ok(None) => self.unspeakable += 1,
-            Ok(Some(bytes)) => match self.outgoing.push(slot, bytes, self.outbox_max) {
+            Ok(None) => self.count_unspeakable(slot),
+            Ok(Some(bytes)) => match self.outgoing.push_event(slot, bytes, self.outbox_max) {
                 Queued::Yes => self.deliveries += 1,
                 Queued::Overflow => self.overflowed.push(slot),
+                Queued::Dropped => {}
             },
             Err(_) => self.overflowed.push(slot | FAULT),
         }
@@ -201,8 +202,7 @@ impl FanOut<'_> {
             },
         };
         if len == 0 {
-            self.unspeakable += 1;
-            return;
+            return self.count_unspeakable(slot);
         }
         if self.served.is_some() && self.was_served(slot, format) {
             return;
@@ -210,6 +210,15 @@ impl FanOut<'_> {
         match self.outgoing.mark_event(slot, self.index, len, self.outbox_max, self.urgency) {
             Queued::Yes => self.deliveries += 1,
             Queued::Overflow => self.overflowed.push(slot),
+            Queued::Dropped => {}
+        }
+    }
+
+    /// Notes that the dialect has no words for the event. An empty one that is no block of a stream is no fault (W-6.7).
+    fn count_unspeakable(&mut self, slot: u32) {
+        self.unspeakable += 1;
+        if matches!(&self.event.body, Body::Published { data, .. } if !data.is_empty()) {
+            self.outgoing.count_unspeakable(slot);
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A publish marks: it puts a frame's number into each subscriber's queue. The turn writes: each marked connection gets all it is owed in one write.
 
+use super::bound::{BoundIndex, Bounds, Full};
 use crate::wire::Format;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -34,6 +35,8 @@ pub(crate) struct Outgoing {
     pending_max: usize,
     /// Queues with more than that.
     heavy: usize,
+    /// What bounds some connections more closely than their app.
+    bounds: Bounds,
     /// What channels bring to connections that are to be told something else before: events with their lengths, by slot.
     held: HashMap<u32, Held, foldhash::fast::FixedState>,
     cork: Vec<u8>,
@@ -65,6 +68,7 @@ struct Queue {
     heavy: bool,
     /// What channels bring goes to [`Outgoing::held`].
     held: bool,
+    bound: BoundIndex,
 }
 
 #[derive(Default)]
@@ -98,6 +102,8 @@ pub(crate) enum Queued {
     Yes,
     /// The connection has an outbox that this would overfill: nothing was queued, and the caller closes it as slow.
     Overflow,
+    /// The same, but its operator wants it to miss the message: that is counted.
+    Dropped,
 }
 
 /// What a write achieved.
@@ -115,7 +121,7 @@ pub(crate) enum Flushed {
 }
 
 impl Outgoing {
-    pub(crate) fn new(budget: Arc<Budget>, pending_max: usize) -> Self {
+    pub(crate) fn new(budget: Arc<Budget>, pending_max: usize, bounds: Bounds) -> Self {
         Self {
             frames: Frames { slots: Vec::new(), free: Vec::new(), freed: 0, budget },
             queues: Vec::new(),
@@ -123,6 +129,7 @@ impl Outgoing {
             second: VecDeque::new(),
             pending_max,
             heavy: 0,
+            bounds,
             held: HashMap::default(),
             cork: Vec::with_capacity(CORK),
             corked: Corked::default(),
@@ -139,6 +146,22 @@ impl Outgoing {
     /// Sets how a connection takes events.
     pub(crate) fn set_format(&mut self, slot: u32, format: Format) {
         self.queues[slot as usize].format = format;
+    }
+
+    /// Sets what bounds a connection beside its app's limit.
+    pub(crate) fn set_bound(&mut self, slot: u32, bound: BoundIndex) {
+        self.queues[slot as usize].bound = bound;
+    }
+
+    /// What bounds some connections more closely, with what became of their events.
+    pub(crate) fn bounds(&mut self) -> &mut Bounds {
+        &mut self.bounds
+    }
+
+    /// Notes that a connection's dialect had no words for an event.
+    #[cold]
+    pub(crate) fn count_unspeakable(&mut self, slot: u32) {
+        self.bounds.count(self.queues[slot as usize].bound, |tally| tally.unspeakable += 1);
     }
 
     /// Drops what a connection is owed; it ended.
@@ -214,7 +237,18 @@ impl Outgoing {
         let len = bytes.len() as u32;
         let index = self.frames.insert(Content::Own(bytes));
         let queued = self.mark(slot, index, len, outbox_max, Urgency::First);
-        if queued == Queued::Overflow {
+        if queued != Queued::Yes {
+            self.frames.release(index);
+        }
+        queued
+    }
+
+    /// Queues an event in a form of this connection's own.
+    pub(crate) fn push_event(&mut self, slot: u32, bytes: Bytes, outbox_max: usize) -> Queued {
+        let len = bytes.len() as u32;
+        let index = self.frames.insert(Content::OwnEvent(bytes));
+        let queued = self.mark_or_keep(slot, index, len, outbox_max, Urgency::First);
+        if queued != Queued::Yes {
             self.frames.release(index);
         }
         queued
@@ -263,6 +297,9 @@ impl Outgoing {
     fn mark(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize, urgency: Urgency) -> Queued {
         let queue = &mut self.queues[slot as usize];
         if queue.blocked {
+            if queue.bound.is_set() && outbox_max < usize::MAX {
+                return self.mark_bounded(slot, index, len);
+            }
             if queue.owed > 0 && queue.owed as usize + len as usize > outbox_max {
                 return Queued::Overflow;
             }
@@ -288,6 +325,44 @@ impl Outgoing {
             _ => {}
         }
         Queued::Yes
+    }
+
+    /// The same where the connection has a bound of its own, and the kernel takes no more.
+    #[cold]
+    fn mark_bounded(&mut self, slot: u32, index: FrameIndex, len: u32) -> Queued {
+        let bound = self.queues[slot as usize].bound;
+        let Some(limit) = self.bounds.find(bound) else { return Queued::Overflow };
+        loop {
+            let queue = &self.queues[slot as usize];
+            let fits = queue.frames.len() < limit.messages && queue.owed as usize + len as usize <= limit.bytes;
+            if fits || queue.frames.is_empty() {
+                break;
+            }
+            match limit.full {
+                Full::Close => return Queued::Overflow,
+                Full::DropOldest if self.drop_oldest(slot) => self.bounds.count(bound, |tally| tally.dropped += 1),
+                Full::Drop | Full::DropOldest => {
+                    self.bounds.count(bound, |tally| tally.dropped += 1);
+                    return Queued::Dropped;
+                }
+            }
+        }
+        let queue = &mut self.queues[slot as usize];
+        queue.frames.push(index);
+        queue.owed += len;
+        Queued::Yes
+    }
+
+    /// Drops the event that has waited longest, unless its first bytes are gone. `false` if there is none.
+    fn drop_oldest(&mut self, slot: u32) -> bool {
+        let queue = &mut self.queues[slot as usize];
+        let begun = usize::from(queue.offset > 0);
+        let frames = &self.frames;
+        let Some(place) = (begun..queue.frames.len()).find(|&place| frames.is_event(queue.frames[place])) else { return false };
+        let index = queue.frames.remove(place);
+        queue.owed -= self.frames.len(index, queue.format);
+        self.frames.release(index);
+        true
     }
 
     /// The format in which a connection takes events.
@@ -424,11 +499,11 @@ impl Outgoing {
 
     /// Forgets `taken` bytes that the kernel has.
     fn advance(&mut self, slot: u32, taken: usize) {
-        let Self { queues, frames, .. } = self;
+        let Self { queues, frames, bounds, .. } = self;
         let queue = &mut queues[slot as usize];
         queue.owed -= taken as u32;
         let mut left = taken + queue.offset as usize;
-        let mut sent = 0;
+        let (mut sent, mut events) = (0, 0);
         for &index in &queue.frames {
             let len = frames.len(index, queue.format) as usize;
             if left < len {
@@ -436,10 +511,16 @@ impl Outgoing {
             }
             left -= len;
             sent += 1;
+            if queue.bound.is_set() {
+                events += u64::from(frames.is_event(index));
+            }
             frames.release(index);
         }
         queue.frames.drain(..sent);
         queue.offset = left as u32;
+        if events > 0 {
+            bounds.count(queue.bound, |tally| tally.delivered += events);
+        }
     }
 }
 
@@ -462,11 +543,13 @@ enum Content {
     /// Shared with other shards; its encoded forms count against the budget by themselves.
     Event(Arc<Event>),
     Own(Bytes),
+    /// An event in a form of one connection's own.
+    OwnEvent(Bytes),
 }
 
 impl Frames {
     fn insert(&mut self, content: Content) -> FrameIndex {
-        if let Content::Own(bytes) = &content {
+        if let Content::Own(bytes) | Content::OwnEvent(bytes) = &content {
             self.budget.hold(bytes.len());
         }
         let frame = Frame { content, references: 1 };
@@ -485,7 +568,7 @@ impl Frames {
         if frame.references > 0 {
             return;
         }
-        if let Content::Own(bytes) = std::mem::replace(&mut frame.content, Content::Free) {
+        if let Content::Own(bytes) | Content::OwnEvent(bytes) = std::mem::replace(&mut frame.content, Content::Free) {
             self.budget.release(bytes.len());
         }
         self.freed += 1;
@@ -495,10 +578,14 @@ impl Frames {
         }
     }
 
+    fn is_event(&self, index: FrameIndex) -> bool {
+        matches!(self.slots[index as usize].content, Content::Event(_) | Content::OwnEvent(_))
+    }
+
     fn bytes(&self, index: FrameIndex, format: Format) -> &[u8] {
         match &self.slots[index as usize].content {
             Content::Event(event) => event.encoding(format as usize).map_or(&[], |bytes| bytes),
-            Content::Own(bytes) => bytes,
+            Content::Own(bytes) | Content::OwnEvent(bytes) => bytes,
             Content::Free => &[],
         }
     }
@@ -506,7 +593,7 @@ impl Frames {
     fn shared(&self, index: FrameIndex, format: Format) -> Bytes {
         match &self.slots[index as usize].content {
             Content::Event(event) => event.encoding(format as usize).cloned().unwrap_or_default(),
-            Content::Own(bytes) => bytes.clone(),
+            Content::Own(bytes) | Content::OwnEvent(bytes) => bytes.clone(),
             Content::Free => Bytes::new(),
         }
     }

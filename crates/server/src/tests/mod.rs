@@ -4,6 +4,8 @@
 pub mod client;
 #[path = "../../tests/it/poller.rs"]
 pub mod poller;
+#[path = "../../tests/it/redis.rs"]
+pub mod redis;
 #[path = "../../tests/it/scene.rs"]
 pub mod scene;
 
@@ -12,6 +14,7 @@ mod commits;
 mod fallback;
 mod faults;
 mod logins;
+mod relay;
 mod time;
 
 use crate::shard::{Command, Shard};

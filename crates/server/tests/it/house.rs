@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms of the server, each with the rooms it may know.
-const ROOMS: [(&str, &[&str]); 25] = [
+const ROOMS: [(&str, &[&str]); 26] = [
     ("main", &[]),
     ("run", EVERY_ROOM),
     ("cli", EVERY_ROOM),
@@ -25,6 +25,7 @@ const ROOMS: [(&str, &[&str]); 25] = [
     ("deliver", &["config"]),
     ("command", &["node"]),
     ("store", &["clock"]),
+    ("relay", &["node", "redis"]),
     ("redis", &["chance", "config"]),
     ("address", &[]),
     ("transport", &[]),

@@ -33,6 +33,10 @@ pub mod process;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
+pub mod redis;
+#[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod restart;

@@ -2,7 +2,7 @@
 
 use super::{list, text, vectors};
 use crate::wspush::settings::{Key, Keys, Settings};
-use crate::wspush::token::Token;
+use crate::wspush::token::{Token, carries};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use proptest::prelude::*;
@@ -182,5 +182,39 @@ proptest! {
     fn whatever_is_asked_for(query in "[token=%&;+a-f0-9é\u{0}]{0,60}") {
         let token = Token::of_query(&query, &Settings::default());
         prop_assert!(token.is_none_or(|token| (1..=64).contains(&token.as_bytes().len())));
+    }
+}
+
+/// Whatever a token's channel is, the relay carries it; of others it carries what a token could be.
+#[test]
+fn a_relay_knows_its_channels() {
+    let named = |relay: &str, settings: Settings| Settings { relay: Arc::from(relay), ..settings };
+    let apart = |settings: Settings| Settings { apart: true, ..settings };
+    let (plain, signed) = (Settings::default, || keyed(true, true));
+    for settings in [plain(), signed(), apart(plain()), apart(signed()), named("a-b %", plain()), named("a-b %", apart(signed()))] {
+        for token in [&b"Foo"[..], b"private-x", b"#x", b"a b\xff-", by_sha256(b"user:42").as_bytes(), by_sha256(b"\0").as_bytes()] {
+            let channel = Token::of_redis(token).unwrap().channel(&settings);
+            assert!(carries(&channel, &settings), "{channel} {settings:?}");
+        }
+    }
+    for (channel, settings, expected) in [
+        ("Foo", plain(), true),
+        ("cache-Foo", plain(), true),
+        ("Foo", signed(), false),
+        ("Foo", apart(plain()), false),
+        ("private-Foo", plain(), false),
+        ("private-Foo", signed(), true),
+        ("private-Foo", apart(signed()), false),
+        ("presence-Foo", signed(), false),
+        ("personal-Foo", signed(), false),
+        ("#server-to-user-1", signed(), false),
+        ("#wspush--Foo", plain(), true),
+        ("#wspush--Foo", named("a", plain()), false),
+        ("#wspush-a-Foo", named("a", plain()), true),
+        ("#wspush-a%2Db-Foo", named("a", plain()), false),
+        ("#wspush-a%2Db-Foo", named("a-b", plain()), true),
+    ] {
+        let channel = tidings_hub::ChannelName::parse(channel).unwrap();
+        assert_eq!(carries(&channel, &settings), expected, "{channel} {settings:?}");
     }
 }

@@ -9,7 +9,7 @@ fn listener(address: &str) -> Listener {
     let world = World::new(&format!(
         "[[listeners]]\naddress = \"{address}\"\n[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"long-enough-secret\"\n"
     ));
-    Listener::new(world.listener.config.clone(), None, &Mounts::new(&[]))
+    Listener::new(world.listener.config.clone(), None, &Mounts::new(&[], &[]))
 }
 
 /// A name that others can point here is not ours; on an address that others reach, the operator answers for its names.

@@ -1,6 +1,7 @@
 //! Queues against plain lists of frames: whatever the kernel takes, each connection gets exactly its frames, in order.
 
 use super::*;
+use crate::shard::bound::{Bound, Bounds, Full, Tally};
 use mio::net::UnixStream;
 use proptest::prelude::*;
 use std::io::Read;
@@ -127,7 +128,7 @@ struct Pair {
 impl Pair {
     fn new() -> Self {
         let budget = Arc::new(Budget::new(usize::MAX));
-        let mut outgoing = Outgoing::new(Arc::clone(&budget), PENDING_MAX);
+        let mut outgoing = Outgoing::new(Arc::clone(&budget), PENDING_MAX, Bounds::default());
         (0..SLOTS).for_each(|slot| outgoing.open(slot));
         Self { outgoing, budget, owed: Default::default(), frames: 0 }
     }
@@ -280,7 +281,7 @@ fn a_turn_makes_one_write() {
 
 #[test]
 fn a_connection_is_heavy_above_the_limit_of_the_configuration() {
-    let mut outgoing = Outgoing::new(Arc::new(Budget::new(1 << 20)), 10);
+    let mut outgoing = Outgoing::new(Arc::new(Budget::new(1 << 20)), 10, Bounds::default());
     outgoing.open(0);
     assert_eq!(outgoing.push(0, Bytes::from_static(&[0; 10]), usize::MAX), Queued::Yes);
     assert!(!outgoing.is_heavy());
@@ -423,6 +424,102 @@ fn the_frame_table_shrinks_once_it_is_empty() {
     assert!(pair.outgoing.frames.slots.is_empty() && !pair.outgoing.queues[0].frames.spilled());
     pair.fan_out(&[0, 1], 10, Urgency::First);
     pair.end();
+}
+
+/// A connection with a bound of its own, and whatever else the kernel says, is told by the kernel to wait.
+struct Bounded {
+    outgoing: Outgoing,
+    budget: Arc<Budget>,
+}
+
+impl Bounded {
+    fn new(messages: usize, bytes: usize, full: Full) -> Self {
+        let budget = Arc::new(Budget::new(1 << 20));
+        let bound = Bound { messages, bytes, full };
+        let mut outgoing = Outgoing::new(Arc::clone(&budget), 1 << 20, Bounds::new([bound]));
+        outgoing.open(0);
+        outgoing.set_bound(0, BoundIndex::of(0));
+        Self { outgoing, budget }
+    }
+
+    /// Owes an event whose form is `text`.
+    fn event(&mut self, text: &'static str) -> Queued {
+        self.outgoing.push_event(0, Bytes::from_static(text.as_bytes()), OUTBOX_MAX)
+    }
+
+    /// Has the kernel take so many bytes and no more, and tells what they were.
+    fn take(&mut self, bytes: usize) -> String {
+        let mut kernel = Kernel { takes: VecDeque::from([bytes, 0]), ..Kernel::default() };
+        assert!(matches!(self.outgoing.flush(0, &mut kernel), Flushed::Blocked { .. }));
+        String::from_utf8(kernel.taken).unwrap()
+    }
+
+    /// Has the kernel take everything.
+    fn rest(&mut self) -> String {
+        let mut kernel = Kernel::default();
+        assert!(matches!(self.outgoing.flush(0, &mut kernel), Flushed::All));
+        assert_eq!(self.budget.used(), 0);
+        String::from_utf8(kernel.taken).unwrap()
+    }
+
+    fn tally(&mut self) -> Tally {
+        self.outgoing.bounds().take().and_then(|mut tallies| tallies.next()).unwrap_or_default()
+    }
+}
+
+/// W-7.2: before the kernel refuses there is no queue, and what it has begun is not taken back.
+#[test]
+fn a_bound_holds_once_the_kernel_takes_no_more() {
+    for (full, answer, rest, dropped) in [
+        (Full::Close, Queued::Overflow, "cddee", 0),
+        (Full::Drop, Queued::Dropped, "cddee", 1),
+        (Full::DropOldest, Queued::Yes, "ceeff", 1),
+    ] {
+        let mut bounded = Bounded::new(3, 1000, full);
+        for text in ["aa", "bb", "cc", "dd"] {
+            assert_eq!(bounded.event(text), Queued::Yes);
+        }
+        assert_eq!(bounded.take(5), "aabbc");
+        assert_eq!(bounded.event("ee"), Queued::Yes, "{full:?}");
+        assert_eq!(bounded.event("ff"), answer, "{full:?}");
+        assert_eq!(bounded.rest(), rest, "{full:?}");
+        assert_eq!(bounded.tally(), Tally { delivered: 5, dropped, unspeakable: 0 }, "{full:?}");
+        assert_eq!(bounded.tally(), Tally::default());
+    }
+}
+
+/// W-7.2: bytes bound as well; what is larger than all of them fits an empty queue.
+#[test]
+fn a_bound_counts_bytes() {
+    let mut bounded = Bounded::new(100, 10, Full::DropOldest);
+    assert_eq!(bounded.event("0123456789abcdef"), Queued::Yes);
+    assert_eq!(bounded.take(0), "");
+    for text in ["xxxxxx", "yyyyyy"] {
+        assert_eq!(bounded.event(text), Queued::Yes);
+    }
+    assert_eq!(bounded.rest(), "yyyyyy");
+    assert_eq!(bounded.tally(), Tally { delivered: 1, dropped: 2, unspeakable: 0 });
+    let mut bounded = Bounded::new(100, 10, Full::Drop);
+    bounded.event("aaaaaa");
+    assert_eq!(bounded.take(1), "a");
+    assert_eq!((bounded.event("bbbbbb"), bounded.event("bb")), (Queued::Dropped, Queued::Yes));
+    assert_eq!(bounded.rest(), "aaaaabb");
+}
+
+/// What is no event, such as the head of a response or its end, is never dropped, and a last word always has room.
+#[test]
+fn a_bound_drops_events_only() {
+    let mut bounded = Bounded::new(2, 1000, Full::DropOldest);
+    let own = |bounded: &mut Bounded, text: &'static str, max| bounded.outgoing.push(0, Bytes::from_static(text.as_bytes()), max);
+    assert_eq!(own(&mut bounded, "head.", usize::MAX), Queued::Yes);
+    assert_eq!(bounded.take(0), "");
+    for text in ["a.", "b.", "c."] {
+        assert_eq!(bounded.event(text), Queued::Yes);
+    }
+    assert_eq!(own(&mut bounded, "end.", usize::MAX), Queued::Yes);
+    assert_eq!(own(&mut bounded, "ping.", OUTBOX_MAX), Queued::Dropped, "no event is left to make room");
+    assert_eq!(bounded.rest(), "head.end.");
+    assert_eq!(bounded.tally().delivered, 0);
 }
 
 /// What an idle connection costs here.

@@ -104,12 +104,21 @@ impl<'a> Upgrade<'a> {
     /// The bytes of the 101 response. No subprotocol is selected, whatever is offered (P-2.10).
     #[must_use]
     pub fn response(&self) -> Vec<u8> {
+        self.response_with(None)
+    }
+
+    /// The same with a subprotocol, which must be a token (W-5.5).
+    #[must_use]
+    pub fn response_with(&self, protocol: Option<&str>) -> Vec<u8> {
         let mut out = String::with_capacity(288);
         out.push_str("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
         out.push_str(&accept_key(self.key));
         if let Some(agreement) = self.deflate {
             out.push_str("\r\nSec-WebSocket-Extensions: ");
             out.push_str(agreement.answer());
+        }
+        if let Some(protocol) = protocol {
+            out.extend(["\r\nSec-WebSocket-Protocol: ", protocol]);
         }
         out.push_str("\r\n\r\n");
         out.into_bytes()
