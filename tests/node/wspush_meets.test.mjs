@@ -1,7 +1,7 @@
 // Relays beside Pusher, Pushy and server-sent events on one app: what Redis brings reaches everybody, in everybody's own words, and the other way.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -78,7 +78,7 @@ const DATA = [
   ['two\nlines é 😀', '"two\\nlines é 😀"'],
   ['', '""'],
 ];
-const asBlock = (text) => (text === '' ? null : `${text.split('\n').map((line) => `data:${line}\n`).join('')}\n`);
+const asBlock = (text) => (text === '' ? null : `${text.split('\n').map((line) => `data:${line.replace(/^ /, '  ')}\n`).join('')}\n`);
 
 test('design 8: what Redis brings reaches every dialect, as the event `message` with the payload as its data', async (t) => {
   const { pusher, pushy, sse, frames, events } = await everybody(t, 'news');
@@ -286,11 +286,15 @@ test('W-2.5 design 3.2: when Redis cuts the relay, streams are told of the gap, 
 test('W-2.8: a Redis with TLS and a login, whose certificate a file vouches for', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidings-redis-tls-'));
   cleanup(t, () => rmSync(folder, { recursive: true, force: true }));
-  const [certificate, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost',
-    '-addext', `subjectAltName=IP:${HOST}`, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+  const at = (name) => join(folder, name);
+  const openssl = (...parts) => execFileSync('openssl', parts, { cwd: folder, stdio: 'ignore' });
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...curve, '-days', '2', '-subj', '/CN=authority', '-keyout', 'ca.key', '-out', 'ca.pem');
+  openssl('req', ...curve, '-subj', '/CN=redis', '-keyout', 'key.pem', '-out', 'request.pem');
+  writeFileSync(at('extensions'), `subjectAltName=IP:${HOST}\n`);
+  openssl('x509', '-req', '-in', 'request.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'extensions', '-out', 'cert.pem');
   const port = await freePort();
-  const secure = await startRedis(t, { 'tls-port': port, 'tls-cert-file': certificate, 'tls-key-file': key, 'tls-auth-clients': 'no', requirepass: 'pass' });
+  const secure = await startRedis(t, { 'tls-port': port, 'tls-cert-file': at('cert.pem'), 'tls-key-file': at('key.pem'), 'tls-auth-clients': 'no', requirepass: 'pass' });
   const publishes = await secure.client(t);
   await publishes.command('AUTH', 'pass');
   for (const protocol of ['resp2', 'resp3']) {
@@ -298,7 +302,7 @@ test('W-2.8: a Redis with TLS and a login, whose certificate a file vouches for'
     const one = await startServer(t, {
       app: own,
       listener: { dialects: ['wspush'] },
-      settings: { wspush: [{ app: own.id, redis: `rediss://:pass@${HOST}:${port}`, redis_ca_file: certificate, redis_protocol: protocol, prefix: 'tls.' }] },
+      settings: { wspush: [{ app: own.id, redis: `rediss://:pass@${HOST}:${port}`, redis_ca_file: at('ca.pem'), redis_protocol: protocol, prefix: 'tls.' }] },
     });
     await eventually(() => publishes.publish('tls.', ''), (receivers) => receivers === 1);
     const [frames, events] = [await websocket(t, one, 'Foo'), await stream(t, one, 'Foo')];
@@ -307,6 +311,7 @@ test('W-2.8: a Redis with TLS and a login, whose certificate a file vouches for'
       assert.equal(await frames.text(), data);
       assert.equal(await events.block(), `data:${data}\n\n`);
     }
+    frames.end();
     await one.stop();
   }
 });

@@ -33,8 +33,8 @@ describe('Redis ends and comes back', () => {
       const publish = async () => {
         const mine = number;
         number += 1;
-        const [one, other] = [publisher.publish(`${PREFIX}a`, String(mine)), publisher.publish(`${PREFIX}b`, String(mine))];
-        return [mine, Math.min(await one, await other)];
+        const receivers = await Promise.all(['a', 'b'].map((token) => publisher.publish(PREFIX + token, String(mine))));
+        return [mine, Math.min(...receivers)];
       };
       // From the first one that reaches the server on, every one does.
       let reached = 0;
@@ -132,6 +132,7 @@ describe('ways to Redis', () => {
       assert.equal(await publisher.publish(`${prefix}Foo`, 'for it'), 1, prefix);
       assert.equal(await frames.text(), 'for it');
       assert.equal(await events.block(), 'data:for it\n\n');
+      frames.end();
       await relay.stop();
     }
   });
@@ -160,6 +161,7 @@ describe('ways to Redis', () => {
         const frames = await websocket(t, relay, 'Foo');
         assert.equal(await publisher.publish(`${PREFIX}Foo`, inside), 1);
         assert.equal(await frames.text(), inside);
+        frames.end();
         await relay.stop();
         assert.ok(!/p@ss|p%40ss|s3cret/.test(relay.log), relay.log);
       }

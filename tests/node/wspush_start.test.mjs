@@ -61,6 +61,7 @@ describe('flags', () => {
       await publisher.publish(prefix + signed('x'), 'm');
       assert.equal(await frames.text(), 'm');
       await (await websocket(t, relay, signed('x'))).closed(1013, 'too many connections');
+      frames.end();
       await relay.stop();
     }
   });
@@ -74,6 +75,7 @@ describe('flags', () => {
       const frames = await websocket(t, relay, 'x');
       await publisher.publish('at.x', 'm');
       assert.equal(await frames.text(), 'm');
+      frames.end();
       await relay.stop();
     }
   });
