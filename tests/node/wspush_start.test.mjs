@@ -182,7 +182,11 @@ test('W-9.3 W-9.4 the statistics address tells the same in the form of Prometheu
   const text = await answer.text();
   const value = (name) => Number(new RegExp(`^tidings_wspush_${name}(?:\\{[^}]*\\})? (\\d+)$`, 'm').exec(text)?.[1]);
   for (const name of ['sessions_seen', 'messages_seen', 'successful_deliveries', 'sessions_refused', 'dropped', 'closed_slow', 'invalid_utf8', 'redis_reconnects']) assert.equal(value(`${name}_total`), vars[name], `${name}\n${text}`);
-  for (const name of ['sessions_open', 'redis_connected']) assert.equal(value(name), vars[name], `${name}\n${text}`);
+  assert.equal(value('sessions_open'), vars.sessions_open, text);
+  assert.match(text, /^tidings_redis_connected(?:\{[^}]*\})? 1$/m);
   // The clients' own address tells nobody.
-  for (const path of ['/debug/vars', '/metrics', '/ready', '/health']) assert.equal((await fetch(relay.url + path)).status, 400, path);
+  for (const path of ['/debug/vars', '/metrics']) assert.equal((await fetch(relay.url + path)).status, 400, path);
+  // It says whether it is well, unless it is asked with a token, which has all paths.
+  for (const path of ['/ready', '/health']) assert.equal((await fetch(relay.url + path)).status, 200, path);
+  assert.equal((await fetch(`${relay.url}/ready?token=${'x'.repeat(65)}`)).status, 400);
 });

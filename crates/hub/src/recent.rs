@@ -142,8 +142,10 @@ pub(crate) struct Recent {
     since: u64,
     /// Subscribers that may come back.
     readers: u32,
-    /// With no readers left: when it is over.
+    /// With no readers left: when nobody is waited for any more.
     until: Time,
+    /// That moment has passed.
+    rests: bool,
     /// When a timer of the hub will look at it. Earlier ones that were set meanwhile say nothing.
     pub(crate) timer: Option<Time>,
 }
@@ -158,7 +160,7 @@ impl Recent {
     /// Keeps what comes after `since`.
     pub(crate) fn new(shared: &Arc<Shared>, (window, always): (Window, bool), since: u64) -> Self {
         let shared = Arc::clone(shared);
-        Self { shared, window, always, events: VecDeque::new(), bytes: 0, since, readers: 0, until: Time::ZERO, timer: None }
+        Self { shared, window, always, events: VecDeque::new(), bytes: 0, since, readers: 0, until: Time::ZERO, rests: false, timer: None }
     }
 
     /// Other settings hold from now on.
@@ -168,6 +170,7 @@ impl Recent {
 
     pub(crate) fn enter(&mut self) {
         self.readers += 1;
+        self.rests = false;
     }
 
     pub(crate) fn leave(&mut self, now: Time) {
@@ -177,7 +180,7 @@ impl Recent {
 
     /// Nothing is kept, and nobody is waited for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.always && self.events.is_empty() && self.readers == 0
+        self.always && self.events.is_empty() && self.rests
     }
 
     /// Takes an event that the channel's subscribers have now.
@@ -197,6 +200,7 @@ impl Recent {
         if self.window.events == 0 || bytes > self.window.bytes || !self.shared.recent.has(bytes) {
             return self.forget(event.serial);
         }
+        self.rests = false;
         self.shared.recent.take(bytes);
         self.bytes += bytes;
         self.events.push_back(Kept { event: Arc::clone(event), until: now + self.window.age });
@@ -216,8 +220,12 @@ impl Recent {
         self.trim(now);
         match self.events.front() {
             Some(oldest) => Ok(Some(oldest.until)),
-            None if self.readers > 0 || self.always => Ok(None),
+            None if self.readers > 0 => Ok(None),
             None if self.until > now => Ok(Some(self.until)),
+            None if self.always => {
+                self.rests = true;
+                Ok(None)
+            }
             None => Err(Over),
         }
     }

@@ -141,7 +141,10 @@ impl Caller {
         let pushi = self.listener.speaks(&Dialect::PushiApi);
         let read_only = request.method() == Method::GET || request.method() == Method::HEAD;
         match rest {
-            "/metrics" if self.listener.speaks(&Dialect::Metrics) && read_only => self.metrics().await.into_response(),
+            // Whoever may see the statistics of a relay sees the same as numbers for Prometheus (W-9.3).
+            "/metrics" if (self.listener.speaks(&Dialect::Metrics) || self.statistics().is_some()) && read_only => {
+                self.metrics().await.into_response()
+            }
             "/debug/vars" if read_only && self.statistics().is_some() => self.vars().await.into_response(),
             "/ready" if read_only => self.ready().await.into_response(),
             "/health" if read_only && !pushi => health().into_response(),
