@@ -87,13 +87,17 @@ packages() {
   apt-get update && apt-get install -o DPkg::Lock::Timeout=300 -y --no-install-recommends "$@"
 }
 
-# database: what the tests of durability need: strace, and a PostgreSQL of our own, which ends with the script. TIDINGS_TEST_POSTGRES names
-# another one to be used; with TIDINGS_WITHOUT_POSTGRES=1 its tests are left out.
+# database: what the tests of durability and of relays need: strace, a redis-server, of which each test starts its own, and a PostgreSQL of our
+# own, which ends with the script. TIDINGS_TEST_POSTGRES names another one to be used; with TIDINGS_WITHOUT_POSTGRES=1 its tests are left out,
+# and those of Redis with TIDINGS_WITHOUT_REDIS=1.
 database() {
   local wanted=() port=
   has strace || [[ -n ${TIDINGS_WITHOUT_STRACE:-} ]] || wanted+=(strace)
+  has redis-server || [[ -n ${TIDINGS_WITHOUT_REDIS:-} ]] || wanted+=(redis-server)
   [[ -n ${TIDINGS_WITHOUT_POSTGRES:-} ]] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || has initdb || wanted+=(postgresql)
   ((${#wanted[@]} == 0)) || packages "${wanted[@]}" || return 1
+  # Debian starts what it installs.
+  [[ ${wanted[*]} != *redis-server* ]] || ! has systemctl || systemctl disable --now redis-server || true
   [[ -z ${TIDINGS_WITHOUT_POSTGRES:-}${TIDINGS_TEST_POSTGRES:-} ]] || return 0
   until [[ -n $port ]] && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
     port=$((RANDOM % 12000 + 20000))

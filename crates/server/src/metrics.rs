@@ -115,12 +115,25 @@ fn metrics() -> Vec<Metric> {
     let metric = |kind, name, unit, read, help| Metric { kind, name, unit, read, help };
     let mut metrics = vec![
         metric(Gauge, "connections", None, One(|at| at.live.connections), "Open sockets, whatever is spoken on them."),
-        metric(Gauge, "sessions", None, One(|at| at.live.sessions), "WebSocket connections with a session in force."),
+        metric(
+            Gauge,
+            "sessions",
+            None,
+            One(|at| at.live.sessions),
+            "Sessions in force, over WebSocket or HTTP, streams of server-sent events included.",
+        ),
         metric(Gauge, "subscriptions", None, One(|at| at.live.subscriptions), "Subscriptions in force."),
         metric(Gauge, "users", None, One(|at| at.live.users), "Users signed in, each once in an app however many connections it has."),
         metric(Gauge, "channels", None, One(|at| at.live.channels), "Channels that are occupied or remember an event."),
         metric(Gauge, "events", None, One(|at| at.live.events), "Events in memory: on their way to somebody, or remembered."),
         metric(Gauge, "held", bytes(), One(|at| at.live.held_bytes), "What events, their encoded forms and outboxes hold."),
+        metric(
+            Gauge,
+            "recent",
+            bytes(),
+            One(|at| at.node.hub.recent_bytes() as u64),
+            "Recent events that channels keep for those who come back.",
+        ),
         metric(Gauge, "budget", bytes(), One(|at| at.node.hub.budget().max() as u64), "What they may hold: `limits.memory_bytes`."),
         metric(Gauge, "app_connections", None, Each("app", app_connections), "Connections that count for the app's own limit."),
         metric(

@@ -34,6 +34,9 @@ No configuration file was found ({files}), so here is an app for this run:
         text.push_str(&in_a_page(&place, key));
         text.push_str(&in_laravel(&place, &app.id, key));
     }
+    if let Some(place) = place(config, Dialect::Sse) {
+        text.push_str(&as_a_stream(&place, &app.id, key));
+    }
     let _ = write!(
         text,
         "\
@@ -61,6 +64,19 @@ and the second with
         url = place.url(),
         key = key.key,
         secret = key.secret,
+    )
+}
+
+/// Nothing needs to be installed for it.
+fn as_a_stream(place: &Place, id: &AppId, key: &Key) -> String {
+    format!(
+        "\
+With curl, or with EventSource in a web page:
+  curl -N '{url}/apps/{id}/sse?key={key}&channel=news'
+
+",
+        url = place.url(),
+        key = key.key,
     )
 }
 

@@ -186,7 +186,9 @@ impl Node {
 
     /// What an app of the store is spoken to in.
     fn dialects_of(&self, app: &AppId) -> Dialects {
-        Dialects { pushy: self.pushy.iter().any(|service| service.config.app == *app), ..self.dialects }
+        let pushy = self.pushy.iter().any(|service| service.config.app == *app);
+        let wspush = self.relays.iter().any(|relay| relay.config.app == *app);
+        Dialects { pushy, wspush, ..self.dialects }
     }
 
     /// The shard that has the session of that name over HTTP, of all of its mount.

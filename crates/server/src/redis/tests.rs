@@ -233,7 +233,7 @@ async fn no_password_is_told_on() {
     }
 }
 
-/// W-2.5: at once, then after a tenth of a second, and so on, for ever.
+/// W-2.5, W-10.6: at once, then after a tenth of a second, and so on, for ever.
 #[tokio::test(start_paused = true)]
 async fn attempts_go_on() {
     // Taken, and nobody listens.

@@ -3,6 +3,7 @@
 mod documents;
 mod problems;
 mod pushi;
+mod redis;
 mod reference;
 mod reload;
 mod safety;
@@ -23,6 +24,7 @@ fn files(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
         Some("/etc/t/secret") => Ok(b"secret-of-the-file\n".to_vec()),
         Some("/etc/t/wspush-key") => Ok(b"b3RoZXI\n".to_vec()),
+        Some("/etc/t/redis-url") => Ok(b"redis://:in-a-file@h\n".to_vec()),
         Some("/run/limit") => Ok(b"77\n".to_vec()),
         Some("/etc/t/pem.pem" | "/etc/t/certificate.pem" | "/etc/t/key.pem" | "/etc/t/secret-2") => Ok(pem().into_bytes()),
         Some("/etc/t/text.pem") => Ok(b"not a certificate".to_vec()),

@@ -488,6 +488,21 @@ fn a_bound_holds_once_the_kernel_takes_no_more() {
     }
 }
 
+/// W-7.5, W-7.1: one message waits and no more, as in the original; but who reads in time misses nothing of a burst (W-10.4).
+#[test]
+fn a_bound_of_one_drops_as_the_original() {
+    let mut bounded = Bounded::new(1, 1000, Full::Drop);
+    for text in ["aa", "bb", "cc"] {
+        assert_eq!(bounded.event(text), Queued::Yes);
+    }
+    assert_eq!(bounded.take(5), "aabbc");
+    assert_eq!(bounded.event("dd"), Queued::Dropped);
+    assert_eq!(bounded.rest(), "c");
+    assert_eq!(bounded.event("ee"), Queued::Yes);
+    assert_eq!(bounded.rest(), "ee");
+    assert_eq!(bounded.tally(), Tally { delivered: 4, dropped: 1, unspeakable: 0 });
+}
+
 /// W-7.2: bytes bound as well; what is larger than all of them fits an empty queue.
 #[test]
 fn a_bound_counts_bytes() {
