@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect as http2 } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import WebSocket from 'ws';
 import { cleanup } from './support/cleanup.mjs';
 import { connected, subscribe } from './support/pusher_js.mjs';
 import { PREFIX as SOCKJS, open as openPushy, trigger } from './support/pushy.mjs';
@@ -12,7 +14,8 @@ import { RawSocket } from './support/raw_socket.mjs';
 import { startRedis } from './support/redis.mjs';
 import { HOST, freePort, newApp, startServer } from './support/server.mjs';
 import { request } from './support/sign.mjs';
-import { Stream, soon, streamPath } from './support/sse.mjs';
+import { Stream, soon, source, streamPath } from './support/sse.mjs';
+import { Inbox, within } from './support/wait.mjs';
 import { KEY_FLAG, eventually, signed, stream, websocket } from './support/wspush.mjs';
 
 const redis = await startRedis({ after });
@@ -283,8 +286,68 @@ test('W-2.5 design 3.2: when Redis cuts the relay, streams are told of the gap, 
   assert.equal((await back.event()).type, 'tidings:gap');
 });
 
-test('W-2.8: a Redis with TLS and a login, whose certificate a file vouches for', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tidings-redis-tls-'));
+/**
+ * Publishes `count` numbered messages of `size` bytes to `channel`, as many at once as a script of Redis holds, and resolves when the reader of
+ * `events` has the last. It must be told of a gap wherever a number is missing. Resolves with how often that was.
+ */
+async function race(events, publishes, channel, { count, size, script }) {
+  let [last, gaps, told] = [-1, 0, false];
+  const done = (async () => {
+    while (last < count) {
+      const { type, data } = await events.inbox.next();
+      if (type === 'tidings:gap') told = true;
+      if (type !== 'message') continue;
+      const number = parseInt(data, 10);
+      assert.ok(number > last, `${number} after ${last}`);
+      if (number !== last + 1) {
+        assert.ok(told, `${number} after ${last}, and no word of a gap`);
+        gaps += 1;
+      }
+      [last, told] = [number, false];
+    }
+  })();
+  for (let at = 0; at < count; at += script) {
+    const lua = `for at = ${at}, ${at + script - 1} do redis.call('PUBLISH', KEYS[1], at .. ARGV[1]) end`;
+    await Promise.race([done, publishes.command('EVAL', lua, 1, channel, ':'.padEnd(size, 'x'))]);
+  }
+  // The last one comes when all others have, and the subscription stands.
+  await eventually(() => publishes.publish('news.', ''), (receivers) => receivers === 1);
+  await publishes.publish(channel, `${count}:`);
+  await done;
+  return gaps;
+}
+
+for (const [what, limit, sizes, expected] of [
+  ['as fast as Redis can, and Redis waits', '0', { count: 100_000, size: 100, script: 1000 }, undefined],
+  ['more at once than Redis keeps for who listens', '1mb', { count: 20_000, size: 500, script: 10_000 }, 2],
+]) {
+  test(`design 3.2 W-7.2: ${what}: nobody is told wrong`, async (t) => {
+    const own = await startRedis(t, { 'client-output-buffer-limit': ['pubsub', limit, limit, '60'] });
+    const publishes = await own.client(t);
+    const fast = await start(t, { relays: { news: { redis: own.url } }, publishes });
+    const events = source(t, fast.url + streamPath(fast.app, ['speed']), ['message', 'tidings:subscribed', 'tidings:gap']);
+    await events.inbox.next();
+    const frames = await websocket(t, fast, 'speed');
+    // A client of the relay has its messages in order, and if it cannot keep up it is closed.
+    const direct = (async () => {
+      for (let last = -1; last < sizes.count;) {
+        const { opcode, payload } = await frames.frame();
+        if (opcode === 8) return assert.equal(payload.readUInt16BE(0), 1008);
+        assert.ok(parseInt(payload, 10) > last);
+        last = parseInt(payload, 10);
+      }
+      return undefined;
+    })();
+    const [gaps] = await Promise.all([race(events, publishes, 'news.speed', sizes), direct]);
+    const { wspush } = await (await fetch(`${fast.statistics}/debug/vars`)).json();
+    if (expected !== undefined) assert.deepEqual([wspush.redis_reconnects >= 1, gaps >= 1, gaps <= expected], [true, true, true]);
+    else assert.equal(wspush.redis_reconnects, 0);
+  });
+}
+
+/** An authority, `ca.pem`, and what it vouches for, `cert.pem` with `key.pem`; gives the path of a file. */
+function certificates(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidings-wspush-'));
   cleanup(t, () => rmSync(folder, { recursive: true, force: true }));
   const at = (name) => join(folder, name);
   const openssl = (...parts) => execFileSync('openssl', parts, { cwd: folder, stdio: 'ignore' });
@@ -293,6 +356,67 @@ test('W-2.8: a Redis with TLS and a login, whose certificate a file vouches for'
   openssl('req', ...curve, '-subj', '/CN=redis', '-keyout', 'key.pem', '-out', 'request.pem');
   writeFileSync(at('extensions'), `subjectAltName=IP:${HOST}\n`);
   openssl('x509', '-req', '-in', 'request.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'extensions', '-out', 'cert.pem');
+  return at;
+}
+
+test('design 7: relays over TLS, by HTTP/2 and by wss', async (t) => {
+  const at = certificates(t);
+  const [app2, port] = [newApp(), await freePort()];
+  const one = await startServer(t, {
+    app: app2,
+    listeners: [{ address: `${HOST}:${port}`, dialects: ['wspush'], tls: { certificate: at('cert.pem'), key: at('key.pem') } }],
+    settings: { wspush: [{ app: app2.id, redis: redis.url, prefix: 'secure.', connections_per_token: 3, ping_interval: '1 s' }] },
+  });
+  await eventually(() => publisher.publish('secure.', ''), (receivers) => receivers === 1);
+  const session = http2(`https://${HOST}:${port}`, { rejectUnauthorized: false });
+  cleanup(t, () => session.destroy());
+  const asked = async (headers) => {
+    const request = session.request(headers);
+    request.on('error', () => {});
+    request.head = await within(new Promise((resolve) => request.once('response', resolve)), 'a head');
+    return request;
+  };
+  const body = async (request) => {
+    let text = '';
+    for await (const part of request.setEncoding('utf8')) text += part;
+    return text;
+  };
+  for (const [headers, status, text] of [[{ ':path': '/ping' }, 200, ''], [{ ':path': '/' }, 400, 'Bad Request\n'], [{ ':path': '/ping', ':method': 'DELETE' }, 405, 'Method Not Allowed\n'], [{ ':path': '/?token=a' }, 400, 'not websocket protocol']]) {
+    const request = await asked(headers);
+    assert.deepEqual([request.head[':status'], await body(request)], [status, text]);
+  }
+  const streams = [await asked({ ':path': '/sse?token=Foo' }), await asked({ ':path': '/?token=Foo', accept: 'text/event-stream' })];
+  const socket = new WebSocket(`wss://${HOST}:${port}/?token=Foo`, { rejectUnauthorized: false });
+  cleanup(t, () => socket.terminate());
+  const inboxes = [new Inbox('messages'), ...streams.map(() => new Inbox('blocks'))];
+  socket.on('message', (data) => inboxes[0].push(String(data)));
+  await within(new Promise((resolve, refuse) => socket.once('open', resolve).once('error', refuse)), 'a WebSocket');
+  for (const [place, request] of streams.entries()) {
+    assert.equal(request.head['content-type'], 'text/event-stream');
+    let rest = '';
+    request.setEncoding('utf8').on('data', (part) => {
+      const blocks = (rest + part).split('\n\n');
+      rest = blocks.pop();
+      for (const block of blocks) inboxes[place + 1].push(block);
+    });
+  }
+  assert.equal((await asked({ ':path': '/sse?token=Foo' })).head[':status'], 429);
+  for (const text of ['one', 'two\nlines', 'x'.repeat(300_000)]) {
+    await publisher.publish('secure.Foo', text);
+    assert.equal(await inboxes[0].next(), text);
+    for (const inbox of inboxes.slice(1)) assert.equal(await inbox.next((block) => block !== 'ping:'), text.split('\n').map((line) => `data:${line}`).join('\n'));
+  }
+  await inboxes[1].next((block) => block === 'ping:');
+  // A place is free as soon as its stream is closed (W-4.4).
+  streams[0].close();
+  await eventually(async () => {
+    const request = await asked({ ':path': '/sse?token=Foo' });
+    return request.head[':status'];
+  }, (code) => code === 200);
+});
+
+test('W-2.8: a Redis with TLS and a login, whose certificate a file vouches for', async (t) => {
+  const at = certificates(t);
   const port = await freePort();
   const secure = await startRedis(t, { 'tls-port': port, 'tls-cert-file': at('cert.pem'), 'tls-key-file': at('key.pem'), 'tls-auth-clients': 'no', requirepass: 'pass' });
   const publishes = await secure.client(t);

@@ -7,6 +7,7 @@ import { HOST, freePort, newApp, startServer } from './support/server.mjs';
 import { PREFIX, Relay, eventually, startRelay, stream, told, websocket } from './support/wspush.mjs';
 
 const status = (url) => fetch(url).then(({ status: code }) => code);
+const text = (url) => fetch(url).then((answer) => answer.text());
 
 /** Numbers that a client got, read until `last` has come. */
 async function numbers(one, last) {
@@ -58,6 +59,7 @@ describe('Redis ends and comes back', () => {
       publisher.end();
       await relay.vary(({ redis_connected: connected }) => connected === 0);
       assert.equal(await status(`${relay.statistics.url}/ready`), 503);
+      assert.match(await text(`${relay.statistics.url}/health`), /redis.*away/i);
       assert.equal(await status(`${relay.url}/ping`), 200);
       await redis.start();
     }
