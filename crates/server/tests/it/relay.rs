@@ -452,7 +452,7 @@ fn health_says_whether_redis_is_there() {
     redis.start_again();
     eventually("the relay to be back", || (ready(1).0 == 200).then_some(()));
     assert_eq!(vars()["wspush"]["redis_reconnects"], 1);
-    for (place, path) in [(1, "/"), (1, "/metrics"), (3, "/debug/vars"), (4, "/debug/vars")] {
+    for (place, path) in [(1, "/"), (1, "/debug"), (3, "/debug/vars"), (4, "/debug/vars")] {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(scene.peer_at(place).ask(request).status, 404, "{path} at {}", listeners[place]);
     }
