@@ -276,10 +276,10 @@ test('W-2.5 design 3.2: when Redis cuts the relay, streams are told of the gap, 
   assert.ok((await publishes.command('CLIENT', 'KILL', 'TYPE', 'pubsub')) >= 1);
   await eventually(() => publishes.publish('news.', ''), (receivers) => receivers === 1);
   await publishes.publish('news.news', 'after');
-  const gap = await events.event();
-  assert.deepEqual([gap.type, JSON.parse(gap.data)], ['tidings:gap', { channel: 'news' }]);
-  // The other channel is told too, if anything could have come to it.
-  assert.equal((await events.named('message')).data, 'after');
+  // Anything could have come to either channel.
+  const gaps = [await events.event(), await events.event()];
+  assert.deepEqual(gaps.map(({ type, data }) => [type, JSON.parse(data).channel]).sort(), [['tidings:gap', 'news'], ['tidings:gap', 'other']]);
+  assert.equal((await events.event()).data, 'after');
   const back = await Stream.open(gone, streamPath(gone.app, ['news', 'other']), { headers: { 'Last-Event-ID': early } });
   cleanup(t, () => back.end());
   assert.equal(JSON.parse((await back.named('tidings:subscribed')).data).resumed, false);
