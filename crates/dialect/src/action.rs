@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Publish, Refused, Since, SocketId, Watched};
+use tidings_hub::{App, ChannelName, Joined, Member, MemberList, Position, Publish, Refused, Since, SocketId, Watched};
 
 /// What a session is told. The connection feeds one input, performs all [`Action`]s it gave rise to, and only then feeds the next.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub enum Input<'a> {
     Answered(Result<Answer, Unanswered>),
     /// The answer to [`Action::Command`].
     Commanded(Result<Reply, CommandFailed>),
-    /// An event of [`Action::Store`] could not be stored, and nobody got it.
+    /// An event of [`Action::Store`], or of [`Action::Publish`] on a channel whose events are stored, could not be, and nobody got it.
     NotStored {
         /// Its channel.
         channel: &'a ChannelName,
@@ -112,6 +112,8 @@ pub enum Action {
     Store(Publish),
     /// Ask the store, then feed [`Input::Answered`]. Until then no message of the peer is fed, so that each sees what the one before did.
     Ask(Question),
+    /// The same, once the peer has taken all that is queued.
+    AskThen(Question),
     /// Run a command that the operator added, then feed [`Input::Commanded`]. Until then no message of the peer is fed (Y-9.5).
     Command(Command),
     /// Queue this text message for another connection of the same app and dialect, if there is one.
@@ -184,7 +186,25 @@ pub enum Question {
         /// How many to tell.
         count: u32,
     },
+    /// Where in the store those are who have read channels up to a position.
+    Trace {
+        /// The channels, each with its reader's position.
+        positions: Vec<(ChannelName, Position)>,
+    },
+    /// What a channel has stored behind a place, the oldest first: some of it.
+    Behind {
+        /// The channel.
+        channel: ChannelName,
+        /// The place.
+        place: StorePlace,
+        /// What has a later serial in the same run is told by others.
+        until: Position,
+    },
 }
+
+/// A place in the store, behind which all that is stored later is. It says nothing outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StorePlace(pub i64);
 
 /// What the store says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,8 +212,32 @@ pub enum Answer {
     /// To [`Question::Follows`]: each user that was reached, the one asked for first, with the channels it follows in the order in which that
     /// began.
     Follows(Vec<(Arc<str>, Vec<ChannelName>)>),
-    /// To the others: the JSON text of the list of events, in the dialect's form.
+    /// To [`Question::Latest`] and [`Question::Personal`]: the JSON text of the list of events, in the dialect's form.
     Events(Bytes),
+    /// To [`Question::Trace`], in its order: the place behind which all is stored that came after the position; `None` where that cannot be said.
+    Traced(Vec<Option<StorePlace>>),
+    /// To [`Question::Behind`]; `None` if some of it is not stored any more.
+    Behind(Option<Page>),
+}
+
+/// Some of what a channel has stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In their order.
+    pub events: Vec<StoredEvent>,
+    /// Where to go on, if there may be more.
+    pub next: Option<StorePlace>,
+}
+
+/// A stored event of a channel that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Where it stood in its channel, in its run of a server.
+    pub position: Position,
+    /// Its name.
+    pub name: String,
+    /// Its data.
+    pub data: Bytes,
 }
 
 /// Why the store says nothing.

@@ -14,6 +14,7 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// The map is cut so that shards that create channels at the same time rarely meet.
@@ -31,6 +32,8 @@ pub struct Channels {
     me: Weak<Self>,
     /// The settings that timers use; everybody else brings them.
     app: RwLock<Arc<App>>,
+    /// Whether any channel's events are stored.
+    stores: AtomicBool,
     hasher: FixedState,
     stripes: [RwLock<Map>; STRIPES],
     users: Mutex<Users>,
@@ -49,6 +52,7 @@ impl Channels {
         Arc::new_cyclic(|me| Self {
             shared,
             me: Weak::clone(me),
+            stores: AtomicBool::new(app.recents.stores_any()),
             app: RwLock::new(app),
             hasher: FixedState::with_seed(seed),
             stripes: std::array::from_fn(|_| RwLock::new(Map::with_hasher(FixedState::with_seed(seed)))),
@@ -60,6 +64,7 @@ impl Channels {
     pub(crate) fn reload(&self, app: Arc<App>) {
         let old = std::mem::replace(&mut *self.app.write().unwrap_or_else(PoisonError::into_inner), Arc::clone(&app));
         if old.recents != app.recents {
+            self.stores.store(app.recents.stores_any(), Ordering::Relaxed);
             self.reload_recents(&app);
         }
     }
@@ -208,6 +213,13 @@ impl Channels {
         }
         let cache = state.cached(channel.name.caches(), now);
         Ok(Joined { serial: state.joins_at(channel.name.caches()), members: state.members.list(), cache, missed: Missed::default() })
+    }
+
+    /// Whether what is published on a channel is to be stored, whoever publishes it: see [`Keep::stored`](crate::Keep). What is set now counts, not
+    /// what was when the caller came.
+    #[must_use]
+    pub fn stores(&self, name: &ChannelName) -> bool {
+        self.stores.load(Ordering::Relaxed) && self.settings().recents.stores(name.as_str())
     }
 
     /// Publishes `batch` in its order, atomically: no other publisher's event comes between on the channels named.
@@ -391,7 +403,7 @@ impl Channels {
         recent.enter();
         match since {
             Since::Now => Missed::default(),
-            Since::Position(position) => recent.missed(position, serial, now),
+            Since::Position(position) => recent.missed(position, serial, self.stores(&channel.name), now),
         }
     }
 
@@ -410,13 +422,22 @@ impl Channels {
         let app = self.settings();
         for stripe in &self.stripes {
             let channels: Vec<_> = read(stripe).values().filter(|channel| wanted(&channel.name)).cloned().collect();
-            for channel in channels {
-                let Some(mut state) = channel.lock() else { continue };
-                if !state.gone {
-                    let event = state.place(&self.emission(&app, &channel), None, Body::Gap);
-                    self.release(&app, &channel, &mut state, event, now);
-                }
-            }
+            channels.iter().for_each(|channel| self.gap_on(&app, channel, now));
+        }
+    }
+
+    /// The same for one channel, if it is there.
+    pub fn gap_at(&self, name: &ChannelName, now: Time) {
+        if let Some(channel) = self.find(name.as_str()) {
+            self.gap_on(&self.settings(), &channel, now);
+        }
+    }
+
+    fn gap_on(&self, app: &App, channel: &Arc<Channel>, now: Time) {
+        let Some(mut state) = channel.lock() else { return };
+        if !state.gone {
+            let event = state.place(&self.emission(app, channel), None, Body::Gap);
+            self.release(app, channel, &mut state, event, now);
         }
     }
 

@@ -33,6 +33,6 @@ pub use fact::{Fact, FactKind, FactQueue};
 pub use hub::{Hub, Options};
 pub use inbox::{Inbox, Item, Sent};
 pub use name::{Access, BadName, CHANNEL_NAME_BYTES_MAX, ChannelName};
-pub use recent::{Missed, Pattern, Position, Recents, Since, Window};
+pub use recent::{Keep, Missed, Pattern, Position, Recents, Since, Window};
 pub use subscriber::{PLACES_MAX, SHARDS_MAX, SocketId};
 pub use time::{Time, UnixTime};

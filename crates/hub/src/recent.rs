@@ -40,19 +40,45 @@ pub struct Recents {
     /// For channels that somebody reads who may come back, if no pattern fits.
     pub window: Window,
     /// Channels that keep theirs whoever is there; the first that fits counts.
-    pub patterns: Vec<(Pattern, Window)>,
+    pub patterns: Vec<Keep>,
+}
+
+/// What some channels keep, whoever is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Which.
+    pub pattern: Pattern,
+    /// How much, in memory.
+    pub window: Window,
+    /// Whether every event is stored before anybody gets it, so that readers who were away for longer go on from what is stored.
+    pub stored: bool,
 }
 
 impl Recents {
     /// What holds for a channel, and whether it holds even if nobody reads it.
     pub(crate) fn of(&self, channel: &str) -> (Window, bool) {
-        let found = self.patterns.iter().find(|(pattern, _)| pattern.fits(channel));
-        found.map_or((self.window, false), |(_, window)| (*window, true))
+        self.find(channel).map_or((self.window, false), |keep| (keep.window, true))
+    }
+
+    fn find(&self, channel: &str) -> Option<&Keep> {
+        self.patterns.iter().find(|keep| keep.pattern.fits(channel))
     }
 
     /// Whether a channel keeps its events even if nobody reads it.
     pub(crate) fn always(&self, channel: &str) -> bool {
-        !self.patterns.is_empty() && self.of(channel).1
+        self.find(channel).is_some()
+    }
+
+    /// Whether what is published on a channel is stored first.
+    #[must_use]
+    pub fn stores(&self, channel: &str) -> bool {
+        self.find(channel).is_some_and(|keep| keep.stored)
+    }
+
+    /// Whether that is so of any channel.
+    #[must_use]
+    pub fn stores_any(&self) -> bool {
+        self.patterns.iter().any(|keep| keep.stored)
     }
 }
 
@@ -95,6 +121,8 @@ pub enum Since {
 pub struct Missed {
     /// Events before these may have been missed too, and are not kept any more.
     pub gap: bool,
+    /// Those are stored, if they were published since the channel's events are.
+    pub stored: bool,
     /// In their order.
     pub events: Vec<Arc<Event>>,
 }
@@ -207,12 +235,12 @@ impl Recent {
     }
 
     /// What was published since a position, of whatever run of the server; `serial` is the channel's last. Behind a gap all that is kept is told.
-    pub(crate) fn missed(&mut self, position: Position, serial: u64, now: Time) -> Missed {
+    pub(crate) fn missed(&mut self, position: Position, serial: u64, stored: bool, now: Time) -> Missed {
         self.trim(now);
         let gap = position.epoch != self.shared.epoch || !(self.since..=serial).contains(&position.serial);
         let from = if gap { self.since } else { position.serial };
         let first = self.events.partition_point(|kept| kept.event.serial <= from);
-        Missed { gap, events: self.events.range(first..).map(|kept| Arc::clone(&kept.event)).collect() }
+        Missed { gap, stored, events: self.events.range(first..).map(|kept| Arc::clone(&kept.event)).collect() }
     }
 
     /// Drops what is too old. Returns when to look again, if it is to be looked at; `Err` if it is over.

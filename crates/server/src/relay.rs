@@ -40,6 +40,8 @@ impl Relay {
                     if std::mem::replace(&mut self.held, true) {
                         counts.reconnects.add(1);
                         self.gap().await;
+                    } else {
+                        self.node.relay_begins(&self.service);
                     }
                 }
                 Occurrence::Lost(error) => {

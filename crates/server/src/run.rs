@@ -203,6 +203,7 @@ impl Server {
         }
         node.set_config_apps(shared(&config.apps));
         runtime.block_on(node.reload_stored_apps()).context("cannot read the apps of the store")?;
+        runtime.block_on(node.begin_histories()).context("cannot tell the store which channels have a history")?;
         let (tell_fall, fell) = mpsc::unbounded_channel();
         let mut threads = Vec::new();
         let mut acceptor = None;
@@ -220,6 +221,7 @@ impl Server {
         }
         runtime.spawn(run_timers(Arc::clone(&node)));
         runtime.spawn(notice_apps(Arc::clone(&node)));
+        runtime.spawn(Arc::clone(&node).keep_histories());
         let apps = Arc::clone(&node);
         let app = move |id: &_| apps.apps().by_id(id).map(|handle| Arc::clone(&handle.app));
         let deliver = Deliver::start(runtime.handle(), Arc::clone(node.hub.facts()), app, config.webhooks.clone());

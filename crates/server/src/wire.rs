@@ -5,7 +5,7 @@ use crate::transport::sockjs::{self, hixie};
 use crate::transport::websocket::{Agreement, Deflater, Window, frame};
 use bytes::Bytes;
 use tidings_dialect::pusher::codec;
-use tidings_dialect::sse::codec::Stream;
+use tidings_dialect::sse::codec::{At, Stream};
 use tidings_dialect::wspush::settings::Frames;
 use tidings_dialect::{pushi, pushy, sse, wspush};
 use tidings_hub::{Body, ENCODINGS, Event};
@@ -162,7 +162,7 @@ impl Encoder {
     fn stream(&mut self, event: &Event) -> Bytes {
         self.text.clear();
         let stream = Stream::new(self.epoch, [&event.channel]);
-        match sse::codec::encode_event(event, (stream, &[event.serial]), &mut self.text) {
+        match sse::codec::encode_event(event, At::Now(stream, &[event.serial]), &mut self.text) {
             Ok(()) => chunk(&self.text),
             Err(_) => Bytes::new(),
         }

@@ -120,8 +120,11 @@ impl Session {
             Input::Reloaded(app) => self.reloaded(app, now, actions),
             Input::End(end) => self.close(end.into(), actions),
             Input::Tick => self.tick(now, actions),
+            Input::NotStored { channel, event, why } => {
+                refuse(&format_args!("The event {event} on channel {channel} was not stored, and nobody got it: {why}"), actions);
+            }
             // What other dialects ask for.
-            Input::Unsubscribed(_) | Input::Answered(_) | Input::NotStored { .. } | Input::Follow { .. } => {}
+            Input::Unsubscribed(_) | Input::Answered(_) | Input::Follow { .. } => {}
             Input::NotText | Input::Commanded(_) => {}
         }
     }

@@ -1,15 +1,17 @@
 //! What a stream says: blocks of server-sent events, and the ids in them, which tell where a reader is.
 
+use crate::action::StoredEvent;
 use percent_encoding::percent_decode_str;
 use std::fmt;
+use std::io::Write;
 use tidings_hub::{Body, ChannelName, Event, Position};
 
 /// An event that is told where a reader may have missed some.
 const GAP: &str = "tidings:gap";
 /// The event that begins a stream.
 const SUBSCRIBED: &str = "tidings:subscribed";
-/// The longest id that is looked at: a hundred serials.
-const ID_BYTES_MAX: usize = 2048;
+/// The longest id that is looked at: a hundred serials, each of another run.
+const ID_BYTES_MAX: usize = 4096;
 
 /// There are no words for an event: its data or its name is no text of lines, or it is about users or their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +27,6 @@ impl Stream {
     pub fn new<'c>(epoch: u64, channels: impl IntoIterator<Item = &'c ChannelName>) -> Self {
         Self(epoch ^ mix(channels))
     }
-
-    /// The epoch, if these are its channels; any number if not.
-    pub fn epoch<'c>(self, channels: impl IntoIterator<Item = &'c ChannelName>) -> u64 {
-        self.0 ^ mix(channels)
-    }
 }
 
 /// FNV-1a of the names with what separates them. Not against attackers: whoever makes an id up is told what it asks for, of channels that it may read.
@@ -38,16 +35,19 @@ fn mix<'c>(channels: impl IntoIterator<Item = &'c ChannelName>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// Where a reader is: the stream, and the last serial of each channel in the stream's order. As text `stream-serial.serial`, all in hex.
+/// Where a reader is: for each channel of its stream, in the stream's order, the run of a server and the last serial there. As text
+/// `stream-serial.serial`, all in hex. A reader who is being told what is stored may be in several runs at once: `stream,stream-serial.serial/1`, where
+/// the number behind a stroke says which of the streams the serial is of, if not of the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Id {
-    /// The stream.
-    pub stream: Stream,
-    /// A serial for each channel.
-    pub serials: Vec<u64>,
-}
+pub struct Id(Vec<(Stream, u64)>);
 
 impl Id {
+    /// Where somebody is who has read the channels up to these positions, one for each.
+    pub fn new(channels: &[ChannelName], positions: &[Position]) -> Self {
+        let mix = mix(channels);
+        Self(positions.iter().map(|position| (Stream(position.epoch ^ mix), position.serial)).collect())
+    }
+
     /// Reads what [`Id`] shows; it may be percent-encoded, as some put it into a URL.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -55,16 +55,22 @@ impl Id {
             return None;
         }
         let text = percent_decode_str(text).decode_utf8().ok()?;
-        let (stream, serials) = text.split_once('-')?;
-        let serials = serials.split('.').map(number).collect::<Option<_>>()?;
-        Some(Self { stream: Stream(number(stream)?), serials })
+        let (streams, serials) = text.split_once('-')?;
+        let streams = streams.split(',').map(|text| number(text).map(Stream)).collect::<Option<Vec<_>>>()?;
+        let place = |text: &str| {
+            let (serial, stream) = text.split_once('/').unwrap_or((text, "0"));
+            let stream = usize::try_from(number(stream)?).ok()?;
+            Some((*streams.get(stream)?, number(serial)?))
+        };
+        serials.split('.').map(place).collect::<Option<_>>().map(Self)
     }
 
     /// Where that is on each of the channels; `None` if it is of other channels, as far as their number tells.
     #[must_use]
     pub fn positions(&self, channels: &[ChannelName]) -> Option<Vec<Position>> {
-        let epoch = self.stream.epoch(channels);
-        (self.serials.len() == channels.len()).then(|| self.serials.iter().map(|&serial| Position { epoch, serial }).collect())
+        let mix = mix(channels);
+        let position = |&(stream, serial): &(Stream, u64)| Position { epoch: stream.0 ^ mix, serial };
+        (self.0.len() == channels.len()).then(|| self.0.iter().map(position).collect())
     }
 }
 
@@ -75,17 +81,45 @@ fn number(text: &str) -> Option<u64> {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_id(self.stream, &self.serials, f)
+        let mut streams: Vec<Stream> = Vec::new();
+        for (stream, _) in &self.0 {
+            if !streams.contains(stream) {
+                write!(f, "{}{:x}", if streams.is_empty() { "" } else { "," }, stream.0)?;
+                streams.push(*stream);
+            }
+        }
+        for (at, (stream, serial)) in self.0.iter().enumerate() {
+            write!(f, "{}{serial:x}", if at == 0 { '-' } else { '.' })?;
+            match streams.iter().position(|named| named == stream) {
+                Some(0) | None => {}
+                Some(place) => write!(f, "/{place:x}")?,
+            }
+        }
+        Ok(())
     }
 }
 
-fn write_id(stream: Stream, serials: &[u64], out: &mut impl fmt::Write) -> fmt::Result {
-    write!(out, "{:x}", stream.0)?;
-    serials.iter().zip(std::iter::once('-').chain(std::iter::repeat('.'))).try_for_each(|(serial, mark)| write!(out, "{mark}{serial:x}"))
+/// The id of one block.
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// Of a reader who is at these serials of the stream, in the order of its channels.
+    Now(Stream, &'a [u64]),
+    /// Any.
+    Id(&'a Id),
 }
 
-/// Where a reader is: the stream, and a serial for each of its channels.
-pub type At<'a> = (Stream, &'a [u64]);
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(stream, serials) => {
+                write!(f, "{:x}", stream.0)?;
+                let marks = std::iter::once('-').chain(std::iter::repeat('.'));
+                serials.iter().zip(marks).try_for_each(|(serial, mark)| write!(f, "{mark}{serial:x}"))
+            }
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
 
 /// Appends the block of an event, for a reader who is there with it.
 ///
@@ -93,25 +127,38 @@ pub type At<'a> = (Stream, &'a [u64]);
 /// [`Unspeakable`]: nothing was appended.
 pub fn encode_event(event: &Event, at: At<'_>, out: &mut Vec<u8>) -> Result<(), Unspeakable> {
     match &event.body {
-        Body::Published { name, data, .. } => {
-            let data = std::str::from_utf8(data).map_err(|_| Unspeakable)?;
-            if name.contains(['\r', '\n', '\0']) {
-                return Err(Unspeakable);
-            }
-            block(name, Some(at), data, out);
+        Body::Published { name, data, .. } => published(name, data, at, out),
+        Body::Gap => {
+            encode_gap(&event.channel, Some(at), out);
+            Ok(())
         }
-        Body::Gap => encode_gap(&event.channel, Some(at), out),
         Body::MemberAdded(_) | Body::MemberRemoved(_) | Body::Enrolled(_) | Body::Struck(_) | Body::SubscriptionCount(_) => {
-            return Err(Unspeakable);
+            Err(Unspeakable)
         }
     }
-    Ok(())
+}
+
+/// Appends the block of a stored event, for a reader who is there with it.
+///
+/// # Errors
+/// [`Unspeakable`]: nothing was appended.
+pub fn encode_stored(event: &StoredEvent, at: At<'_>, out: &mut Vec<u8>) -> Result<(), Unspeakable> {
+    published(&event.name, &event.data, at, out)
 }
 
 /// Appends the block that tells a reader that it may have missed events of a channel, before what follows. Where there are more to be told it stays
 /// where it was: should it be cut off in between, it is told all of them again.
 pub fn encode_gap(channel: &ChannelName, at: Option<At<'_>>, out: &mut Vec<u8>) {
     block(GAP, at, &serde_json::json!({ "channel": channel.as_str() }).to_string(), out);
+}
+
+fn published(name: &str, data: &[u8], at: At<'_>, out: &mut Vec<u8>) -> Result<(), Unspeakable> {
+    let data = std::str::from_utf8(data).map_err(|_| Unspeakable)?;
+    if name.contains(['\r', '\n', '\0']) {
+        return Err(Unspeakable);
+    }
+    block(name, Some(at), data, out);
+    Ok(())
 }
 
 /// Appends what a stream begins with: how long to wait before coming back, and where the reader is; not yet, if it is to be told of gaps first.
@@ -134,13 +181,9 @@ fn block(name: &str, at: Option<At<'_>>, data: &str, out: &mut Vec<u8>) {
     for part in ["event: ", name, "\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    if let Some((stream, serials)) = at {
-        let mut id = String::with_capacity(24);
-        // Writing to a text does not fail.
-        let _ = write_id(stream, serials, &mut id);
-        for part in ["id: ", &id, "\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
+    if let Some(at) = at {
+        // Writing to memory does not fail.
+        let _ = writeln!(out, "id: {at}");
     }
     for line in lines(data) {
         out.extend_from_slice(b"data: ");
@@ -182,7 +225,7 @@ mod tests {
     fn encoded(body: Body) -> Option<String> {
         let event = Event::new(channel("news"), 1, 10, None, body, &Arc::new(Budget::new(usize::MAX)));
         let mut out = Vec::new();
-        encode_event(&event, (Stream(0xabc), &[10]), &mut out).ok()?;
+        encode_event(&event, At::Now(Stream(0xabc), &[10]), &mut out).ok()?;
         Some(String::from_utf8(out).unwrap())
     }
 
@@ -219,7 +262,7 @@ mod tests {
     #[test]
     fn a_stream_begins_with_where_it_stands() {
         let mut out = Vec::new();
-        encode_beginning(50, &[channel("a"), channel("b\"")], None, Some((Stream(1), &[2, 3])), &mut out);
+        encode_beginning(50, &[channel("a"), channel("b\"")], None, Some(At::Now(Stream(1), &[2, 3])), &mut out);
         let text = "retry: 50\nevent: tidings:subscribed\nid: 1-2.3\ndata: {\"channels\":[\"a\",\"b\\\"\"]}\n\n";
         assert_eq!(String::from_utf8(out).unwrap(), text);
     }
@@ -227,11 +270,12 @@ mod tests {
     #[test]
     fn an_id_is_of_its_channels_alone() {
         let (ab, ba) = ([channel("a"), channel("b")], [channel("b"), channel("a")]);
-        let id = Id { stream: Stream::new(77, &ab), serials: vec![1, u64::MAX] };
+        let positions = [Position { epoch: 77, serial: 1 }, Position { epoch: 77, serial: u64::MAX }];
+        let id = Id::new(&ab, &positions);
         let read = Id::parse(&id.to_string()).unwrap();
         assert_eq!(read, id);
-        let positions = read.positions(&ab).unwrap();
-        assert_eq!(positions, [Position { epoch: 77, serial: 1 }, Position { epoch: 77, serial: u64::MAX }]);
+        assert_eq!(id.to_string(), At::Now(Stream::new(77, &ab), &[1, u64::MAX]).to_string());
+        assert_eq!(read.positions(&ab).unwrap(), positions);
         assert_ne!(read.positions(&ba).unwrap()[0].epoch, 77);
         assert_eq!(read.positions(&ab[..1]), None);
         // "a" and "b" are not "ab".
@@ -239,11 +283,26 @@ mod tests {
     }
 
     #[test]
+    fn an_id_may_be_of_several_runs() {
+        let channels: Vec<_> = (0..100).map(|number| channel(&format!("c{number}"))).collect();
+        let runs = |run: fn(u64) -> u64| -> Vec<_> { (0..100).map(|at| Position { epoch: run(at), serial: u64::MAX - at }).collect() };
+        for positions in [runs(|_| 7), runs(|at| at % 3), runs(|at| u64::MAX - at)] {
+            let id = Id::new(&channels, &positions);
+            let read = Id::parse(&id.to_string()).unwrap();
+            assert_eq!(read.positions(&channels).unwrap(), positions);
+        }
+        for (text, plain) in [("a,b-1/1.2/0", "b,a-1.2/1"), ("a,a-1.2/1", "a-1.2"), ("a,b-1", "a-1")] {
+            assert_eq!(Id::parse(text).unwrap().to_string(), plain);
+        }
+    }
+
+    #[test]
     fn ids_of_others_are_none() {
-        for text in ["", "-", "1", "1-", "-1", "1-2-3", "1-2.", "g-1", "1-+2", "10000000000000000-1", "1-x", "é-1", "1-2\n"] {
+        let bad = ["", "-", "1", "1-", "-1", "1-2-3", "1-2.", "g-1", "1-+2", "10000000000000000-1", "1-x", "é-1", "1-2\n"];
+        for text in bad.into_iter().chain(["1-2/", "1-2/1", "1,-2", ",1-2", "1,2-3/2", "1-2/0/0", "1-/0", "1-2/-0"]) {
             assert_eq!(Id::parse(text), None, "{text:?}");
         }
-        assert_eq!(Id::parse(&format!("1-{}", vec!["f"; 2000].join("."))), None);
-        assert_eq!(Id::parse("A-b%2Ec").unwrap(), Id { stream: Stream(10), serials: vec![11, 12] });
+        assert_eq!(Id::parse(&format!("1-{}", vec!["f"; 4000].join("."))), None);
+        assert_eq!(Id::parse("A-b%2Ec").unwrap(), Id(vec![(Stream(10), 11), (Stream(10), 12)]));
     }
 }

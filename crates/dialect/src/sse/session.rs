@@ -1,12 +1,13 @@
 //! One stream: which channels it reads, where its reader is, and when to show that it lives.
 
-use super::codec::{self, Stream};
+use super::codec::{self, At, Id, Stream};
 use super::request::{Resume, Wanted};
-use crate::action::{Action, Actions, Close, End, Input, Join, Subscriptions};
+use crate::action::{Action, Actions, Answer, Close, End, Input, Join, Page, Question, StorePlace, Subscriptions};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tidings_hub::{App, ChannelName, Event, Missed, Since, SocketId, Time};
+use tidings_hub::{App, ChannelName, Event, Missed, Position, Since, SocketId, Time};
 
 /// What holds for all streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,20 +30,41 @@ pub struct Session {
     socket_id: SocketId,
     key: String,
     settings: Arc<Settings>,
+    epoch: u64,
     stream: Stream,
-    /// With the serial that the reader has seen last, in the order of the URL.
+    /// With the serial that the reader has seen last once all that is queued has come, in the order of the URL.
     channels: Vec<(ChannelName, u64)>,
     next_heartbeat: Time,
-    /// Until all channels are joined.
-    beginning: Option<Box<Beginning>>,
+    stage: Stage,
+}
+
+/// What comes before anything that happens now.
+#[derive(Debug)]
+enum Stage {
+    /// Channels are joined, in their order.
+    Joining(Box<Beginning>),
+    /// All are joined, and the store was asked where the reader is in it.
+    Tracing(Box<Beginning>),
+    /// The store is asked for what was missed.
+    Telling(Box<Telling>),
+    Live,
 }
 
 /// What is put together before anything is said.
 #[derive(Debug)]
 struct Beginning {
     resume: Resume,
-    /// What was missed of each channel, in the order in which they are joined.
-    missed: Vec<(u64, Missed)>,
+    /// What was missed of each channel, with the serial at which it was joined.
+    joined: Vec<(u64, Missed)>,
+}
+
+/// What is stored is told, channel by channel.
+#[derive(Debug)]
+struct Telling {
+    /// Where the reader is.
+    positions: Vec<Position>,
+    /// The channels to go, each with its place among all, where to go on and where it was joined. The store was asked for the first.
+    rest: VecDeque<(usize, StorePlace, Position)>,
 }
 
 impl Session {
@@ -53,8 +75,8 @@ impl Session {
         let stream = Stream::new(epoch, &channels);
         let next_heartbeat = now + settings.heartbeat;
         let channels = channels.into_iter().map(|channel| (channel, 0)).collect();
-        let beginning = Some(Box::new(Beginning { resume, missed: Vec::new() }));
-        Self { socket_id, key, settings, stream, channels, next_heartbeat, beginning }
+        let stage = Stage::Joining(Box::new(Beginning { resume, joined: Vec::new() }));
+        Self { socket_id, key, settings, epoch, stream, channels, next_heartbeat, stage }
     }
 
     /// The connection's id.
@@ -81,6 +103,7 @@ impl Session {
             Input::Opened => self.join(actions),
             Input::Subscribed { answer: Ok(joined), .. } => self.joined(joined.serial, joined.missed, actions),
             Input::Subscribed { answer: Err(_), .. } => actions.push_back(close()),
+            Input::Answered(answer) => self.answered(answer.ok(), actions),
             Input::Tick if self.next_heartbeat <= now => {
                 self.next_heartbeat = now + self.settings.heartbeat;
                 actions.push_back(Action::Send(Bytes::from_static(codec::HEARTBEAT)));
@@ -97,8 +120,9 @@ impl Session {
     pub fn block(&mut self, event: &Event) -> Option<Bytes> {
         let (_, serial) = self.channels.iter_mut().find(|(channel, _)| *channel == event.channel)?;
         *serial = event.serial;
+        let serials: Vec<u64> = self.channels.iter().map(|(_, serial)| *serial).collect();
         let mut out = Vec::new();
-        codec::encode_event(event, (self.stream, &self.serials()), &mut out).ok()?;
+        codec::encode_event(event, At::Now(self.stream, &serials), &mut out).ok()?;
         Some(out.into())
     }
 
@@ -106,67 +130,155 @@ impl Session {
         app.enabled && app.dialects.sse && app.secret(&self.key).is_some()
     }
 
+    fn names(&self) -> Vec<ChannelName> {
+        self.channels.iter().map(|(channel, _)| channel.clone()).collect()
+    }
+
     fn join(&self, actions: &mut Actions) {
-        let names: Vec<ChannelName> = self.channels.iter().map(|(channel, _)| channel.clone()).collect();
-        let positions = match self.beginning.as_ref().map(|beginning| &beginning.resume) {
-            Some(Resume::From(id)) => id.positions(&names),
-            _ => None,
-        };
-        for (place, channel) in names.into_iter().enumerate() {
-            let since = positions.as_ref().map_or(Since::Now, |positions| Since::Position(positions[place]));
-            actions.push_back(Action::Subscribe(Join { channel, member: None, notices: true, since: Some(since) }));
+        let Stage::Joining(beginning) = &self.stage else { return };
+        let positions = beginning.positions(&self.names());
+        for (at, (channel, _)) in self.channels.iter().enumerate() {
+            let since = positions.as_ref().map_or(Since::Now, |positions| Since::Position(positions[at]));
+            actions.push_back(Action::Subscribe(Join { channel: channel.clone(), member: None, notices: true, since: Some(since) }));
         }
     }
 
-    /// Notes what one channel's reader has missed. When all are joined, everything is said in order.
+    /// Notes what one channel's reader has missed. When all are joined, everything is said in order; what is kept here no more, the store may have.
     fn joined(&mut self, serial: u64, missed: Missed, actions: &mut Actions) {
-        let Some(beginning) = &mut self.beginning else { return };
-        beginning.missed.push((serial, missed));
-        if beginning.missed.len() == self.channels.len()
-            && let Some(beginning) = self.beginning.take()
-        {
-            self.begin(*beginning, actions);
+        let names = self.names();
+        let Stage::Joining(beginning) = &mut self.stage else { return };
+        self.channels[beginning.joined.len()].1 = serial;
+        beginning.joined.push((serial, missed));
+        if beginning.joined.len() < names.len() {
+            return;
+        }
+        let positions = beginning.wanted(&names);
+        let Stage::Joining(beginning) = std::mem::replace(&mut self.stage, Stage::Live) else { return };
+        if positions.is_empty() {
+            return self.begin(*beginning, &[], actions);
+        }
+        self.stage = Stage::Tracing(beginning);
+        actions.extend([Action::Hold, Action::Ask(Question::Trace { positions })]);
+    }
+
+    /// Goes on with what the store says; if it says nothing, what it was asked for is a gap.
+    fn answered(&mut self, answer: Option<Answer>, actions: &mut Actions) {
+        match std::mem::replace(&mut self.stage, Stage::Live) {
+            Stage::Tracing(beginning) => {
+                let places = if let Some(Answer::Traced(places)) = answer { places } else { Vec::new() };
+                self.begin(*beginning, &places, actions);
+                if matches!(self.stage, Stage::Live) {
+                    actions.push_back(Action::Release);
+                }
+            }
+            Stage::Telling(telling) => {
+                let page = if let Some(Answer::Behind(page)) = answer { page } else { None };
+                self.tell(*telling, page, actions);
+            }
+            stage => self.stage = stage,
         }
     }
 
-    fn begin(&mut self, beginning: Beginning, actions: &mut Actions) {
-        let Beginning { resume, mut missed } = beginning;
-        let names: Vec<ChannelName> = self.channels.iter().map(|(channel, _)| channel.clone()).collect();
-        let positions = if let Resume::From(id) = &resume { id.positions(&names) } else { None };
-        if resume != Resume::No && positions.is_none() {
-            // It was somewhere that nobody knows: anything may have happened since.
-            missed.iter_mut().for_each(|(_, missed)| missed.gap = true);
+    /// Says where the reader is, what it may have missed, and what it has missed; `places` are those of the store for the channels that it was asked for.
+    fn begin(&mut self, beginning: Beginning, places: &[Option<StorePlace>], actions: &mut Actions) {
+        let names = self.names();
+        let epoch = self.epoch;
+        let known = beginning.positions(&names);
+        let mut places = places.iter().copied();
+        let mut place = |missed: &Missed| if may_be_stored(missed) { places.next().flatten() } else { None };
+        let stored: Vec<Option<StorePlace>> = beginning.joined.iter().map(|(_, missed)| place(missed)).collect();
+        let mut positions = Vec::with_capacity(names.len());
+        let mut gaps = Vec::new();
+        for (at, (serial, missed)) in beginning.joined.iter().enumerate() {
+            let followed = known.as_ref().filter(|_| !missed.gap || stored[at].is_some());
+            if followed.is_none() && beginning.resume != Resume::No {
+                gaps.push(&names[at]);
+            }
+            let first = missed.events.first().map_or(*serial, |first| first.serial - 1);
+            positions.push(followed.map_or(Position { epoch, serial: first }, |known| known[at]));
         }
-        for (place, ((_, at), (joined, missed))) in self.channels.iter_mut().zip(&missed).enumerate() {
-            *at = match (&positions, missed.events.first()) {
-                (Some(positions), _) if !missed.gap => positions[place].serial,
-                (_, Some(first)) => first.serial - 1,
-                (_, None) => *joined,
-            };
-        }
-        let gaps: Vec<&ChannelName> = names.iter().zip(&missed).filter(|(_, (_, missed))| missed.gap).map(|(channel, _)| channel).collect();
-        let resumed = (resume != Resume::No).then_some(gaps.is_empty());
-        let (serials, mut out) = (self.serials(), Vec::new());
-        let at = (self.stream, &serials[..]);
-        codec::encode_beginning(self.settings.retry.as_millis(), &names, resumed, gaps.is_empty().then_some(at), &mut out);
+        let resumed = (beginning.resume != Resume::No).then_some(gaps.is_empty());
+        let mut out = Vec::new();
+        let id = Id::new(&names, &positions);
+        codec::encode_beginning(self.settings.retry.as_millis(), &names, resumed, gaps.is_empty().then_some(At::Id(&id)), &mut out);
         for (place, channel) in gaps.iter().enumerate() {
-            codec::encode_gap(channel, (place + 1 == gaps.len()).then_some(at), &mut out);
+            codec::encode_gap(channel, (place + 1 == gaps.len()).then_some(At::Id(&id)), &mut out);
         }
         actions.push_back(Action::Send(out.into()));
-        for (_, missed) in &missed {
-            let blocks: Vec<u8> = missed.events.iter().filter_map(|event| self.block(event)).flatten().collect();
-            if !blocks.is_empty() {
-                actions.push_back(Action::Send(blocks.into()));
+        let mut rest = VecDeque::new();
+        for (at, (serial, missed)) in beginning.joined.into_iter().enumerate() {
+            let joined = Position { epoch, serial };
+            if let Some(place) = stored[at] {
+                rest.push_back((at, place, joined));
+                continue;
+            }
+            let mut out = Vec::new();
+            for event in &missed.events {
+                positions[at] = Position { epoch, serial: event.serial };
+                // What cannot be said is passed over, as it is when it happens.
+                let _ = codec::encode_event(event, At::Id(&Id::new(&names, &positions)), &mut out);
+            }
+            positions[at] = joined;
+            if !out.is_empty() {
+                actions.push_back(Action::Send(out.into()));
             }
         }
-        for ((_, at), (joined, _)) in self.channels.iter_mut().zip(&missed) {
-            *at = *joined;
+        if !rest.is_empty() {
+            self.go_on(Telling { positions, rest }, actions);
         }
     }
 
-    fn serials(&self) -> Vec<u64> {
-        self.channels.iter().map(|(_, serial)| *serial).collect()
+    /// Tells some of what a channel has stored; that it may have missed some if that is not there any more.
+    fn tell(&mut self, mut telling: Telling, page: Option<Page>, actions: &mut Actions) {
+        let names = self.names();
+        let Telling { positions, rest } = &mut telling;
+        let Some((at, place, joined)) = rest.front_mut() else { return };
+        let mut out = Vec::new();
+        for event in page.iter().flat_map(|page| &page.events) {
+            positions[*at] = event.position;
+            let _ = codec::encode_stored(event, At::Id(&Id::new(&names, positions)), &mut out);
+        }
+        match page {
+            Some(Page { next: Some(next), .. }) => *place = next,
+            end => {
+                positions[*at] = *joined;
+                if end.is_none() {
+                    codec::encode_gap(&names[*at], Some(At::Id(&Id::new(&names, positions))), &mut out);
+                }
+                rest.pop_front();
+            }
+        }
+        if !out.is_empty() {
+            actions.push_back(Action::Send(out.into()));
+        }
+        self.go_on(telling, actions);
     }
+
+    /// Asks for more of what is stored, or is done with that.
+    fn go_on(&mut self, telling: Telling, actions: &mut Actions) {
+        let Some(&(at, place, until)) = telling.rest.front() else { return actions.push_back(Action::Release) };
+        let channel = self.channels[at].0.clone();
+        actions.push_back(Action::AskThen(Question::Behind { channel, place, until }));
+        self.stage = Stage::Telling(Box::new(telling));
+    }
+}
+
+impl Beginning {
+    /// Where the reader was, if that is known.
+    fn positions(&self, names: &[ChannelName]) -> Option<Vec<Position>> {
+        if let Resume::From(id) = &self.resume { id.positions(names) } else { None }
+    }
+
+    /// The channels of which the store may have what was missed, and where their reader was.
+    fn wanted(&self, names: &[ChannelName]) -> Vec<(ChannelName, Position)> {
+        let known = names.iter().cloned().zip(self.positions(names).unwrap_or_default());
+        known.zip(&self.joined).filter(|(_, (_, missed))| may_be_stored(missed)).map(|(asked, _)| asked).collect()
+    }
+}
+
+/// Whether the store may have what was missed of a channel.
+fn may_be_stored(missed: &Missed) -> bool {
+    missed.gap && missed.stored
 }
 
 /// A stream just ends; its reader comes back, and is told then if it may not.
@@ -174,5 +286,7 @@ fn close() -> Action {
     Action::Close(Close { code: 1000, reason: "".into() })
 }
 
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod tests;

@@ -259,12 +259,18 @@ impl World {
                 self.channels.gap(|name| name.as_str().starts_with(prefix), self.now);
                 String::new()
             }
-            ["keep", pattern, events] => {
+            ["gap", "at", channel] => {
+                self.channels.gap_at(&name(channel), self.now);
+                String::new()
+            }
+            ["keep", pattern, events, ref stored @ ..] => {
                 let window = Window { events: events.parse().unwrap(), ..self.app.recents.window };
-                self.app.recents.patterns = vec![(Pattern::parse(pattern).unwrap(), window)];
+                self.app.recents.patterns =
+                    vec![Keep { pattern: Pattern::parse(pattern).unwrap(), window, stored: stored.contains(&"stored") }];
                 self.hub.app(&Arc::new(self.app.clone()));
                 String::new()
             }
+            ["stores", channel] => self.channels.stores(&name(channel)).to_string(),
             ["kept"] => format!("{} bytes", self.hub.recent_bytes()),
             [who, "leaves", channel] => {
                 self.leave(who.parse().unwrap(), channel);
@@ -376,7 +382,11 @@ impl World {
             Cached::Hit(event) => format!(" hit {}", event_text(&event)),
         };
         let missed = joined.missed.events.iter().map(|event| format!(" {}", event_text(event))).collect::<String>();
-        let gap = if joined.missed.gap { " gap" } else { "" };
+        let gap = match joined.missed {
+            Missed { gap: false, .. } => "",
+            Missed { stored: false, .. } => " gap",
+            Missed { stored: true, .. } => " gap stored",
+        };
         format!("@{}{members}{cache}{gap}{missed}", joined.serial)
     }
 

@@ -133,6 +133,34 @@ fn patterns_keep_events_whoever_is_there() {
     );
 }
 
+/// Where events are stored, who was away for longer is told so; and publishers are, whatever they were told before.
+#[test]
+fn patterns_may_ask_for_a_store() {
+    check(
+        keeping(),
+        &[
+            ("stores news-a", "false"),
+            ("keep news-* 1 stored", ""),
+            ("stores news-a", "true"),
+            ("stores news", "false"),
+            ("store news-a 1", ""),
+            ("commit", "stored [news-a#1:1]"),
+            ("store news-a 2", ""),
+            ("a reads news-a from 7 0", "@1 1:1"),
+            ("commit", "stored [news-a#2:2] | a: news-a#2:2"),
+            ("b reads news-a from 7 1", "@2 2:2"),
+            ("b leaves news-a", ""),
+            ("b reads news-a from 7 0", "@2 gap stored 2:2"),
+            ("b leaves news-a", ""),
+            ("b reads news-a from 8 2", "@2 gap stored 2:2"),
+            ("b leaves news-a", ""),
+            ("keep news-* 1", ""),
+            ("stores news-a", "false"),
+            ("b reads news-a from 7 0", "@2 gap 2:2"),
+        ],
+    );
+}
+
 /// An event behind a commit is not there yet, and is not missed when it comes.
 #[test]
 fn what_waits_for_a_commit_is_kept_when_it_is_out() {
@@ -165,6 +193,8 @@ fn a_gap_is_told_to_all_at_its_place() {
             ("publish news 3", "a: news#3:3"),
             ("c reads news from 7 1", "@3 gap 3:3"),
             ("d reads news from 7 2", "@3 3:3"),
+            ("gap at ne", ""),
+            ("gap at old", "b: old#1:gap"),
             ("store news 4", ""),
             ("gap news", ""),
             ("commit", "stored [news#4:4] | a: news#4:4, news#5:gap | c: news#4:4, news#5:gap | d: news#4:4, news#5:gap"),

@@ -10,7 +10,7 @@ use crate::node::{AppHandle, Node};
 use access::Begin;
 use std::sync::Arc;
 use tidings_dialect::pusher::api::{self, Call, Info, Refusal, Request, answer};
-use tidings_hub::{AppId, Body, ChannelName, Occupancy, Publish, Time};
+use tidings_hub::{Body, ChannelName, Occupancy, Publish, Time};
 
 pub(crate) use pushi::Logins;
 
@@ -27,10 +27,28 @@ pub(crate) struct ApiRequest<'a> {
     pub(crate) caller: Caller<'a>,
 }
 
-/// Performs a request, and counts the answer. Whoever calls has seen to room for what it may publish.
-pub(crate) fn answer(node: &Arc<Node>, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Answer {
+/// Performs a request, and counts the answer. Whoever calls has seen to room for what it may publish. `None` if it has to wait for the store:
+/// nothing has happened, and [`answer`] performs it.
+pub(crate) fn answer_now(node: &Arc<Node>, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Option<Answer> {
     let begin = Begin::now();
-    let (app, answer) = perform(node, listener, request);
+    let (app, answer) = match receive(node, listener, request) {
+        Ok((app, call)) if waits(node, &app, &call) => return None,
+        Ok((app, call)) => (Some(app.app.id.clone()), called(node, &app, call)),
+        Err(refusal) => (None, refusal.into()),
+    };
+    answered.add(answer.status);
+    begin.end(listener, request, app.as_ref(), answer.status);
+    Some(answer)
+}
+
+/// The same, and waits until what is to be stored is.
+pub(crate) async fn answer(node: &Arc<Node>, listener: &Listener, answered: &Answered, request: &ApiRequest<'_>) -> Answer {
+    let begin = Begin::now();
+    let (app, answer) = match receive(node, listener, request) {
+        Ok((app, call)) if waits(node, &app, &call) => (Some(app.app.id.clone()), stored(node, &app, call).await),
+        Ok((app, call)) => (Some(app.app.id.clone()), called(node, &app, call)),
+        Err(refusal) => (None, refusal.into()),
+    };
     answered.add(answer.status);
     begin.end(listener, request, app.as_ref(), answer.status);
     answer
@@ -47,28 +65,53 @@ pub(crate) fn publishes(method: &str) -> bool {
     method == "POST"
 }
 
-/// The answer, and the app if the request was one that it signed.
-fn perform(node: &Arc<Node>, listener: &Listener, request: &ApiRequest<'_>) -> (Option<AppId>, Answer) {
+/// What the request asks for, and the app that signed it.
+fn receive(node: &Arc<Node>, listener: &Listener, request: &ApiRequest<'_>) -> Result<(Arc<AppHandle>, Call), Refusal> {
     let ApiRequest { method, path, query, body, .. } = *request;
     let request = Request { method, path, prefix: &listener.config.path_prefix, query, body };
     let apps = node.apps();
     let lookup = |key: &str| apps.by_key(key).map(|handle| Arc::clone(&handle.app));
-    match api::receive(request, lookup, unix_time()) {
-        Ok((app, call)) => {
-            let handle = apps.by_id(&app.id).expect("the app was found among these");
-            (Some(app.id.clone()), called(node, handle, call))
-        }
-        Err(refusal) => (None, refusal.into()),
+    let (app, call) = api::receive(request, lookup, unix_time())?;
+    let handle = apps.by_id(&app.id).expect("the app was found among these");
+    Ok((Arc::clone(handle), call))
+}
+
+/// Whether it publishes what is to be stored first.
+fn waits(node: &Node, app: &AppHandle, call: &Call) -> bool {
+    match call {
+        Call::Publish(publish, _) | Call::LegacyPublish(publish) => node.stores(app, [publish]),
+        Call::Batch(events) => node.stores(app, events.iter().map(|(publish, _)| publish)),
+        Call::Channels { .. } | Call::Channel { .. } | Call::Users { .. } | Call::Terminate { .. } => false,
     }
+}
+
+/// Stores, publishes and then answers; or says why nobody got it.
+async fn stored(node: &Arc<Node>, app: &AppHandle, call: Call) -> Answer {
+    let outcome = match call {
+        Call::Publish(publish, info) => {
+            node.acknowledge(app, std::slice::from_ref(&publish)).await.map(|()| published(app, &publish, info))
+        }
+        Call::Batch(events) => {
+            let (events, infos): (Vec<Publish>, Vec<Info>) = events.into_iter().unzip();
+            node.acknowledge(app, &events).await.map(|()| batch(app, &events, infos))
+        }
+        Call::LegacyPublish(publish) => node.acknowledge(app, &[publish]).await.map(|()| Answer::empty(202)),
+        other => Ok(called(node, app, other)),
+    };
+    outcome.unwrap_or_else(|error| Answer::not_stored(&error.to_string()))
 }
 
 fn called(node: &Arc<Node>, app: &AppHandle, call: Call) -> Answer {
     match call {
         Call::Publish(publish, info) => {
             node.publish(app, std::slice::from_ref(&publish));
-            Answer::json(answer::published(info, occupancies(app, info, &publish.channels)))
+            published(app, &publish, info)
         }
-        Call::Batch(events) => batch(node, app, events),
+        Call::Batch(events) => {
+            let (events, infos): (Vec<Publish>, Vec<Info>) = events.into_iter().unzip();
+            node.publish(app, &events);
+            batch(app, &events, infos)
+        }
         Call::LegacyPublish(publish) => {
             node.publish(app, &[publish]);
             Answer::empty(202)
@@ -89,9 +132,11 @@ fn called(node: &Arc<Node>, app: &AppHandle, call: Call) -> Answer {
     }
 }
 
-fn batch(node: &Arc<Node>, app: &AppHandle, events: Vec<(Publish, Info)>) -> Answer {
-    let (events, infos): (Vec<Publish>, Vec<Info>) = events.into_iter().unzip();
-    node.publish(app, &events);
+fn published(app: &AppHandle, publish: &Publish, info: Info) -> Answer {
+    Answer::json(answer::published(info, occupancies(app, info, &publish.channels)))
+}
+
+fn batch(app: &AppHandle, events: &[Publish], infos: Vec<Info>) -> Answer {
     let told = events.iter().zip(infos).map(|(publish, info)| {
         let channel = &publish.channels[0];
         (info, channel, occupancy(app, info, channel))

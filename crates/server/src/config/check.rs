@@ -49,6 +49,7 @@ pub(super) fn check(config: &mut Config, reader: &mut Reader<'_>) {
     pushy_sections(config, reader);
     relays::check(config, reader);
     for (index, app) in config.apps.iter().enumerate() {
+        histories(index, app, config, reader);
         sizes(index, app, config, reader);
         secrets(index, app, config, reader);
     }
@@ -232,6 +233,17 @@ fn sizes(index: usize, app: &App, config: &Config, reader: &mut Reader<'_>) {
     }
     if limits.outbox_bytes > config.limits.memory_bytes {
         reader.problem(&path("outbox_bytes"), format!("the node may hold {} only: see limits.memory_bytes", config.limits.memory_bytes));
+    }
+}
+
+/// What is to be stored needs a store.
+fn histories(index: usize, app: &App, config: &Config, reader: &mut Reader<'_>) {
+    let stored = app.recents.patterns.iter().position(|keep| keep.stored);
+    if let (Some(at), None) = (stored, &config.store) {
+        reader.problem(
+            &format!("apps[{index}].recent[{at}].stored"),
+            "there is no store to keep events in; write a [store], or leave it false",
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use super::reader::{Section, given};
 use std::time::Duration;
 use tidings_dialect::sse::session::Settings;
-use tidings_hub::{Pattern, Window};
+use tidings_hub::{Keep, Pattern, Window};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -38,7 +38,7 @@ pub(super) fn recent(section: &mut Section<'_, '_>) -> Recent {
 }
 
 /// Channels of an app that keep their events whoever reads them.
-pub(super) fn kept(section: &mut Section<'_, '_>) -> (Pattern, Window) {
+pub(super) fn kept(section: &mut Section<'_, '_>) -> Keep {
     let missing = !section.has("channels");
     let told = ("channels", "", "A name, or the beginning of names with a star behind it: `news-*`.");
     let pattern = section.text(told, "", pattern, Pattern::to_string);
@@ -46,7 +46,13 @@ pub(super) fn kept(section: &mut Section<'_, '_>) -> (Pattern, Window) {
         section.problem("channels", "is missing; write a name, or the beginning of names with a star behind it, such as \"news-*\"");
     }
     let pattern = pattern.unwrap_or_else(|| Pattern::parse("*").expect("a star is a pattern"));
-    (pattern, window(section))
+    let window = window(section);
+    let told = (
+        "stored",
+        "",
+        "Every event is stored before anybody gets it, and who was away for longer is told what is stored. Needs a [store].",
+    );
+    Keep { pattern, window, stored: section.flag(told, false) }
 }
 
 fn pattern(text: &str) -> Result<Pattern, String> {

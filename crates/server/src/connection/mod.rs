@@ -176,6 +176,10 @@ impl Connection {
                 requests.receiving = None;
                 return Verdict::Again;
             }
+            Stage::Session(open) => {
+                open.ask_then(core);
+                return Verdict::Keep;
+            }
             _ => return Verdict::Keep,
         };
         if std::mem::take(&mut closing.show_end) {

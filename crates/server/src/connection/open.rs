@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tidings_dialect::action::{Action, Actions, Close, Command, End, Input, Join, SignIn, Subscription, Subscriptions};
+use tidings_dialect::action::{Action, Actions, Close, Command, End, Input, Join, Question, SignIn, Subscription, Subscriptions};
 use tidings_dialect::pushy::codec::Transport;
 use tidings_dialect::pushy::name::member_id;
 use tidings_hub::{ChannelName, Channels, MemberList, Publish, Refused, SocketId, Time};
@@ -48,6 +48,8 @@ pub(super) struct Unread {
     message_bytes: usize,
     /// Bytes of a socket, which is not read either, so it is no more than one read has brought.
     pub(super) bytes: Vec<u8>,
+    /// What the store will be asked when the peer has taken all that is queued.
+    pub(super) question: Option<Question>,
 }
 
 impl Unread {
@@ -220,10 +222,15 @@ impl Connection {
                 open.waiting = Some(Box::default());
                 core.node.ask(&open.app.app.id, open.session.socket_id(), question);
             }
+            Action::AskThen(question) => {
+                open.waiting = Some(Box::new(Unread { question: Some(question), ..Unread::default() }));
+                // Its turn to be written comes, even if nothing is queued.
+                core.outgoing.touch(self.slot);
+            }
             Action::Publish(publish) => {
                 // Nothing that was decided is taken back: what is in flight may pass the mark.
                 open.parked = !core.node.has_room();
-                core.node.publish(&open.app, &[publish]);
+                core.node.publish_from(&open.app, open.session.socket_id(), publish);
                 core.stats.client_events.add(1);
             }
             Action::SignIn(sign_in) => {
@@ -300,6 +307,14 @@ impl Open {
             calls.service.rooms.joined(&join.channel, socket, member_id, join.member.as_ref(), crate::clock::unix_time());
         }
         Ok(joined)
+    }
+
+    /// Asks the store what the session wants to know once its peer has taken all that is queued.
+    #[inline]
+    pub(super) fn ask_then(&mut self, core: &Core) {
+        if let Some(question) = self.waiting.as_mut().and_then(|unread| unread.question.take()) {
+            core.node.ask(&self.app.app.id, self.session.socket_id(), question);
+        }
     }
 
     /// Stores an event before anybody gets it. The session hears of it only if that fails.

@@ -190,12 +190,7 @@ impl Connection {
                 }
                 First::TooLarge => return self.reject(&Answer::text(431, &b"The head of the request is too large.\n"[..]), core),
                 First::Bad(why) => return self.reject(&Answer::text(400, format!("{why}\n")), core),
-                // The service knows nothing of what is still owed here.
-                First::Other if core.outgoing.owed(self.slot) > 0 => {
-                    requests.enter(Phase::Writing, limits.idle_timeout, core.now);
-                    return requests.keep(bytes);
-                }
-                First::Other => return Verdict::HandOver(bytes.to_vec()),
+                First::Other => return self.leave_to_service(bytes, core),
                 First::Publish(..) | First::PushiPublish(..) if !core.node.has_room() => {
                     requests.enter(Phase::Room, limits.publish_wait, core.now);
                     requests.keep(bytes);
@@ -231,20 +226,15 @@ impl Connection {
                 First::Publish(head, body) => {
                     requests.enter(Phase::Idle, limits.idle_timeout, core.now);
                     match self.answer_publish(&head, body, core) {
-                        Verdict::Keep => head.len,
-                        verdict => return verdict,
+                        Some(Verdict::Keep) => head.len,
+                        Some(verdict) => return verdict,
+                        None => return self.leave_to_service(bytes, core),
                     }
                 }
                 First::PushiPublish(head, body) => {
                     let len = head.len;
                     match self.publish_pushi(&head, body, core) {
-                        // The service knows nothing of what is still owed here.
-                        Published::Unknown if core.outgoing.owed(self.slot) > 0 => {
-                            let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
-                            requests.enter(Phase::Writing, core.node.limits.idle_timeout, core.now);
-                            return requests.keep(bytes);
-                        }
-                        Published::Unknown => return Verdict::HandOver(bytes.to_vec()),
+                        Published::Unknown => return self.leave_to_service(bytes, core),
                         Published::Waits => {
                             let Stage::Http(requests) = &mut self.stage else { return Verdict::Keep };
                             requests.keep_alive = head.keep_alive;
@@ -286,15 +276,27 @@ impl Connection {
         }
     }
 
-    fn answer_publish(&mut self, head: &Head<'_>, body: &[u8], core: &mut Core) -> Verdict {
+    /// Gives the service what was read, once all that was answered here is written: it knows nothing of that.
+    fn leave_to_service(&mut self, bytes: &[u8], core: &Core) -> Verdict {
+        match &mut self.stage {
+            Stage::Http(requests) if core.outgoing.owed(self.slot) > 0 => {
+                requests.enter(Phase::Writing, core.node.limits.idle_timeout, core.now);
+                requests.keep(bytes)
+            }
+            _ => Verdict::HandOver(bytes.to_vec()),
+        }
+    }
+
+    /// `None` if it has to wait for the store.
+    fn answer_publish(&mut self, head: &Head<'_>, body: &[u8], core: &mut Core) -> Option<Verdict> {
         let keep_alive = head.keep_alive && !core.node.is_draining();
         let Head { method, path, query, .. } = *head;
         let caller = Caller { peer: self.peer.address, forwarded_for: head.forwarded_for, library: None };
         let request = ApiRequest { method, path, query, body, caller };
-        let answer = api::answer(&core.node, &self.listener, &core.stats.answered, &request);
+        let answer = api::answer_now(&core.node, &self.listener, &core.stats.answered, &request)?;
         let response = core.responses.write(&answer, keep_alive, core.now);
         self.push(response, core);
-        if keep_alive { Verdict::Keep } else { self.finish(core) }
+        Some(if keep_alive { Verdict::Keep } else { self.finish(core) })
     }
 
     /// Publishes what a session that is known asks for. What is stored is answered when it is.

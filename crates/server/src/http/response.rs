@@ -35,6 +35,12 @@ impl Answer {
         Self { status, content_type: "", body: Bytes::new(), allow: None, retry_after: None, headers: Vec::new() }
     }
 
+    /// What was to be stored first was not, and nobody got it.
+    pub(crate) fn not_stored(why: &str) -> Self {
+        let answer = Self::text(503, format!("Not stored, and not published: {why}\n"));
+        Self { retry_after: Some(1), ..answer }
+    }
+
     /// The node has no room for what was asked; nothing of it was done.
     pub(crate) fn no_room() -> Self {
         let answer = Self::text(503, &b"The server is over its capacity and published nothing of this request; try again.\n"[..]);

@@ -239,7 +239,7 @@ impl Caller {
             Ok(_) if tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() => Refusal::busy().answer(),
             Ok(body) => {
                 let asked = Asked { method: &method, path: rest, query: &query, content_type: content_type.as_deref(), body: &body };
-                self.node.trigger(&services, &asked)
+                self.node.trigger(&services, &asked).await
             }
         };
         self.node.answered.add(answer.status);
@@ -315,7 +315,7 @@ impl Caller {
         let caller = ApiCaller { peer: self.peer().address, forwarded_for: forwarded_for.as_deref(), library: library.as_deref() };
         let seen = ApiRequest { method: &method, path, query: &query, body: &[], caller };
         match self.api_body(path, &method, request).await {
-            Ok(body) => api::answer(&self.node, &self.listener, &self.node.answered, &ApiRequest { body: &body, ..seen }),
+            Ok(body) => api::answer(&self.node, &self.listener, &self.node.answered, &ApiRequest { body: &body, ..seen }).await,
             Err(answer) => {
                 api::refused(&self.listener, &self.node.answered, &seen, answer.status);
                 answer
@@ -376,7 +376,7 @@ impl Caller {
         if tokio::time::timeout(self.node.limits.publish_wait, self.node.room()).await.is_err() {
             return Answer::no_room().into_response();
         }
-        page::post(&self.node, rest, from_page, &body).unwrap_or_else(not_found).into_response()
+        page::post(&self.node, rest, from_page, &body).await.unwrap_or_else(not_found).into_response()
     }
 }
 

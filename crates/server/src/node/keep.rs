@@ -6,12 +6,12 @@ use crate::shard::Command;
 use crate::store::{EventRow, NewEvent, Store, StoreError, Trigger};
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tidings_dialect::action::{Answer, Question, Unanswered};
 use tidings_dialect::pushi;
-use tidings_hub::{AppId, Body, ChannelName, Event, Journal, Pending, Publish, SocketId, Source, Stamps};
+use tidings_hub::{AppId, Body, ChannelName, Event, Journal, Pending, Publish, SocketId, Source, Stamps, UnixTime};
 use tokio::sync::oneshot;
 
 /// Who is told what became of a publish that is to be stored.
@@ -34,45 +34,73 @@ pub(crate) enum Reply {
         /// The event's name.
         event: Arc<str>,
     },
+    /// Who listens on the channel, only if it went wrong: whoever published waits for nothing and has nothing to send again.
+    Gap { app: Arc<AppHandle>, channel: ChannelName },
     /// Whoever waits.
     Task(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// The store's queue, as the hub sees it during one publish.
+/// The store's queue, as the hub sees it during one call.
 struct Keeper<'n> {
     node: &'n Arc<Node>,
-    app: &'n AppId,
+    app: &'n AppHandle,
     store: &'n Store,
     reply: Cell<Option<Reply>>,
+    /// Made for the first job.
+    outcome: OnceCell<Arc<Outcome>>,
+}
+
+/// What becomes of one call, which may give the store several jobs: told when the last of them is settled.
+struct Outcome {
+    node: Arc<Node>,
+    reply: Option<Reply>,
+    failed: OnceLock<StoreError>,
+}
+
+impl Outcome {
+    fn settled(self: Arc<Self>, outcome: Result<(), StoreError>) {
+        if let Err(error) = outcome {
+            self.failed.get_or_init(|| error);
+        }
+        let Some(Self { node, reply: Some(reply), failed }) = Arc::into_inner(self) else { return };
+        node.reply(reply, failed.into_inner().map_or(Ok(()), Err));
+    }
 }
 
 impl Journal for Keeper<'_> {
     fn append(&self, pending: Pending) {
-        let trigger = trigger(self.app, &pending);
-        let (node, reply) = (Arc::clone(self.node), self.reply.take());
-        let done = move |outcome: Result<(), StoreError>| {
-            pending.settle(outcome.is_ok(), node.clock.now());
-            if let Some(reply) = reply {
-                node.reply(reply, outcome);
-            }
+        let made = || Arc::new(Outcome { node: Arc::clone(self.node), reply: self.reply.take(), failed: OnceLock::new() });
+        let (trigger, outcome) = (self.trigger(&pending), Arc::clone(self.outcome.get_or_init(made)));
+        let done = move |stored: Result<(), StoreError>| {
+            pending.settle(stored.is_ok(), outcome.node.clock.now());
+            outcome.settled(stored);
         };
         self.store.append(trigger, Box::new(done));
     }
 }
 
-/// What the store is to keep of a publish; nothing of one that only keeps its place.
-fn trigger(app: &AppId, pending: &Pending) -> Trigger {
-    let first = pending.events().first().map(|pending| &pending.event);
-    let at = first.and_then(|event| event.stamp()).map(|stamp| stamp.at).unwrap_or_default();
-    let owner = first.and_then(|event| owner(event)).map(pushi::name::socket_id);
-    Trigger { app: app.clone(), at, owner, events: pending.events().iter().filter_map(|pending| new_event(&pending.event)).collect() }
+impl Keeper<'_> {
+    /// What the store is to keep of a publish; nothing of one that only keeps its place.
+    fn trigger(&self, pending: &Pending) -> Trigger {
+        let first = pending.events().first().map(|pending| &pending.event);
+        let at = first.and_then(|event| event.stamp()).map(|stamp| stamp.at).unwrap_or_default();
+        let owner = first.and_then(|event| owner(event)).map(pushi::name::socket_id);
+        let events = pending.events().iter().filter_map(|pending| self.new_event(&pending.event)).collect();
+        Trigger { app: self.app.app.id.clone(), at, owner, events }
+    }
+
+    fn new_event(&self, event: &Event) -> Option<NewEvent> {
+        let Body::Published { name, data, attached, .. } = &event.body else { return None };
+        let extras = attached.as_ref().and_then(|attached| attached.extras.clone());
+        // Nobody asks for positions on channels of which not all is stored.
+        let epoch = if self.app.channels.stores(&event.channel) { self.node.hub.epoch() } else { 0 };
+        let (channel, mid) = (event.channel.clone(), event.stamp()?.mid);
+        Some(NewEvent { channel, epoch, serial: event.serial, mid, name: Arc::clone(name), data: data.clone(), extras })
+    }
 }
 
-fn new_event(event: &Event) -> Option<NewEvent> {
-    let Body::Published { name, data, attached, .. } = &event.body else { return None };
-    let extras = attached.as_ref().and_then(|attached| attached.extras.clone());
-    let (channel, mid) = (event.channel.clone(), event.stamp()?.mid);
-    Some(NewEvent { channel, epoch: 0, serial: event.serial, mid, name: Arc::clone(name), data: data.clone(), extras })
+fn stamps(publish: &Publish, at: UnixTime) -> Stamps {
+    Stamps { at, mids: publish.channels.iter().map(|_| crate::chance::uuid()).collect() }
 }
 
 fn owner(event: &Event) -> Option<SocketId> {
@@ -83,16 +111,79 @@ fn owner(event: &Event) -> Option<SocketId> {
 }
 
 impl Node {
-    /// Publishes in order, atomically. Whoever calls has seen to room, names and sizes. On channels where something waits for a commit, it
-    /// waits behind that.
+    /// Publishes in order, atomically. Whoever calls has seen to room, names and sizes, and waits for nothing. On channels where something waits
+    /// for a commit, it waits behind that; on those whose events are stored, for its own.
     pub(crate) fn publish(self: &Arc<Self>, handle: &AppHandle, batch: &[Publish]) {
-        let now = self.clock.now();
-        match self.store() {
-            Some(store) => {
-                let keeper = Keeper { node: self, app: &handle.app.id, store, reply: Cell::new(None) };
-                handle.channels.publish(&handle.app, batch, now, &keeper);
+        match (self.store_for(handle, batch), self.store()) {
+            (Some(store), _) => self.append_stamped(handle, store, batch, None),
+            (None, Some(store)) => self.append(handle, store, batch, None),
+            (None, None) => handle.channels.publish(&handle.app, batch, self.clock.now(), &tidings_hub::NoJournal),
+        }
+    }
+
+    /// Whether any of it is to be stored because its channel's events are: whoever acknowledges it waits for that.
+    pub(crate) fn stores<'p>(&self, handle: &AppHandle, batch: impl IntoIterator<Item = &'p Publish>) -> bool {
+        self.store_for(handle, batch).is_some()
+    }
+
+    fn store_for<'p>(&self, handle: &AppHandle, batch: impl IntoIterator<Item = &'p Publish>) -> Option<&Store> {
+        let mut channels = batch.into_iter().flat_map(|publish| &publish.channels);
+        self.store().filter(|_| channels.any(|channel| handle.channels.stores(channel)))
+    }
+
+    /// The same as [`Node::publish`], then tells `reply`: at once if nothing of it is stored.
+    pub(crate) fn publish_for(self: &Arc<Self>, handle: &AppHandle, batch: &[Publish], reply: Reply) {
+        match self.store_for(handle, batch) {
+            Some(store) => self.append_stamped(handle, store, batch, Some(reply)),
+            None => {
+                self.publish(handle, batch);
+                self.reply(reply, Ok(()));
             }
-            None => handle.channels.publish(&handle.app, batch, now, &tidings_hub::NoJournal),
+        }
+    }
+
+    /// The same, and waits until what is to be stored of it is.
+    ///
+    /// # Errors
+    /// [`StoreError`]: at least one event was not stored, and nobody got that.
+    pub(crate) async fn acknowledge(self: &Arc<Self>, handle: &AppHandle, batch: &[Publish]) -> Result<(), StoreError> {
+        let Some(store) = self.store_for(handle, batch) else {
+            self.publish(handle, batch);
+            return Ok(());
+        };
+        let (sender, done) = oneshot::channel();
+        self.append_stamped(handle, store, batch, Some(Reply::Task(sender)));
+        done.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the server is stopping".to_owned())))
+    }
+
+    /// Publishes, and stores first what is on channels whose events are stored.
+    fn append_stamped(self: &Arc<Self>, handle: &AppHandle, store: &Store, batch: &[Publish], reply: Option<Reply>) {
+        let at = clock::unix_time();
+        let stamped = |publish: &Publish| {
+            let stored = publish.channels.iter().any(|channel| handle.channels.stores(channel));
+            Publish { stamps: stored.then(|| stamps(publish, at)), ..publish.clone() }
+        };
+        let batch: SmallVec<[Publish; 1]> = batch.iter().map(stamped).collect();
+        self.append(handle, store, &batch, reply);
+    }
+
+    fn append(self: &Arc<Self>, handle: &AppHandle, store: &Store, batch: &[Publish], reply: Option<Reply>) {
+        let keeper = Keeper { node: self, app: handle, store, reply: Cell::new(reply), outcome: OnceCell::new() };
+        handle.channels.publish(&handle.app, batch, self.clock.now(), &keeper);
+        match (keeper.outcome.into_inner(), keeper.reply.into_inner()) {
+            (Some(outcome), _) => outcome.settled(Ok(())),
+            (None, Some(reply)) => self.reply(reply, Ok(())),
+            (None, None) => {}
+        }
+    }
+
+    /// The same for a session, which is told if something could not be stored.
+    pub(crate) fn publish_from(self: &Arc<Self>, handle: &AppHandle, socket: SocketId, publish: Publish) {
+        if self.stores(handle, [&publish]) {
+            let reply = Reply::Session { socket, channel: publish.channels[0].clone(), event: Arc::clone(&publish.name) };
+            self.publish_for(handle, &[publish], reply);
+        } else {
+            self.publish(handle, &[publish]);
         }
     }
 
@@ -102,10 +193,8 @@ impl Node {
     /// If there is no store: nothing happened, and `reply` is not told.
     pub(crate) fn publish_stored(self: &Arc<Self>, handle: &AppHandle, mut publish: Publish, reply: Reply) -> Result<(), StoreError> {
         let store = self.store().ok_or_else(no_store)?;
-        let mids: SmallVec<[u128; 1]> = publish.channels.iter().map(|_| crate::chance::uuid()).collect();
-        publish.stamps = Some(Stamps { at: clock::unix_time(), mids });
-        let keeper = Keeper { node: self, app: &handle.app.id, store, reply: Cell::new(Some(reply)) };
-        handle.channels.publish(&handle.app, &[publish], self.clock.now(), &keeper);
+        publish.stamps = Some(stamps(&publish, clock::unix_time()));
+        self.append(handle, store, &[publish], Some(reply));
         Ok(())
     }
 
@@ -115,6 +204,12 @@ impl Node {
             Reply::Session { socket, channel, event } => {
                 if let (Err(error), Some(shard)) = (outcome, self.shards.get(socket.shard())) {
                     shard.command(Command::NotStored { socket, channel, event, error });
+                }
+            }
+            Reply::Gap { app, channel } => {
+                if outcome.is_err() {
+                    self.break_history(&app);
+                    app.channels.gap_at(&channel, self.clock.now());
                 }
             }
             // Whoever waited may have gone.
@@ -136,8 +231,10 @@ impl Node {
     async fn answer(&self, app: &AppId, question: Question) -> Result<Answer, Unanswered> {
         let unavailable = |error: StoreError| Unanswered::Unavailable(error.to_string());
         let store = self.store().ok_or_else(|| unavailable(no_store()))?;
-        // Whoever asks is to find what it published before.
-        store.settled().await;
+        if let Question::Follows { .. } | Question::Latest { .. } | Question::Personal { .. } = question {
+            // Whoever asks is to find what it published before.
+            store.settled().await;
+        }
         match question {
             Question::Follows { user_id, max } => follows(store, app, user_id, max).await,
             Question::Latest { channel, skip, count } => {
@@ -146,6 +243,8 @@ impl Node {
             Question::Personal { user_id, skip, count } => {
                 store.personal_events(app, &user_id, skip, count).await.map(|rows| events(app, &rows)).map_err(unavailable)
             }
+            Question::Trace { positions } => self.trace(store, app, positions).await,
+            Question::Behind { channel, place, until } => self.behind(store, app, &channel, place, until).await,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The one door: the only way to publish, subscribe, unsubscribe and ask. Limits and policies hold here; transports and APIs translate.
 
+mod history;
 mod keep;
 mod pushy;
 mod stored;
@@ -68,6 +69,8 @@ pub(crate) struct Node {
     recent: Window,
     /// Apps that Pushy's clients speak to.
     pub(crate) pushy: Vec<Arc<PushyService>>,
+    /// Which channels' events are stored for those who were away.
+    histories: history::Histories,
     /// Relays of Redis.
     pub(crate) relays: Vec<Arc<RelayService>>,
     /// Who is logged in at the REST API.
@@ -158,6 +161,7 @@ impl Node {
             sse: Arc::new(config.sse.clone()),
             recent: config.recent.window,
             pushy,
+            histories: history::Histories::default(),
             relays,
             logins: Logins::default(),
             spread: RandomState::default(),
@@ -225,6 +229,7 @@ impl Node {
         }
         let new = Arc::new(new);
         self.apps.store(Arc::clone(&new));
+        self.histories.set(apps);
         self.command_all(|| Command::Reload(Arc::clone(&new)));
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use serde_json::value::RawValue;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidings_dialect::action::{CommandFailed, Reply};
 use tidings_dialect::pushy::api::{self, Answer, REPLAY_WINDOW, Refusal};
 use tidings_dialect::pushy::auth::Signature;
@@ -114,6 +114,10 @@ impl PushyService {
         self.poster.post(url, &headers, body, ANSWER_BYTES_MAX).await
     }
 
+    fn accepted(&self) -> MutexGuard<'_, HashMap<Signature, UnixTime>> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a trigger with this signature is accepted for the first time, as far as that is remembered (Y-10.8).
     fn is_new(&self, signature: Signature) -> bool {
         let max = self.session.replay_cache;
@@ -121,7 +125,7 @@ impl PushyService {
             return true;
         }
         let now = unix_time();
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = self.accepted();
         if accepted.len() >= max {
             accepted.retain(|_, until| *until > now);
         }
@@ -160,18 +164,20 @@ impl Node {
 
     /// Publishes what a trigger asks for (Y-6). Several services may share a listener, as the path does not name one: the one whose secret
     /// signed is meant.
-    pub(crate) fn trigger(self: &Arc<Self>, services: &[Arc<PushyService>], request: &api::Request<'_>) -> Answer {
+    pub(crate) async fn trigger(self: &Arc<Self>, services: &[Arc<PushyService>], request: &api::Request<'_>) -> Answer {
         let now = unix_time();
         let mut refused = None;
         for service in services {
-            let apps = self.apps();
-            let Some(app) = apps.by_id(&service.config.app).filter(|app| app.app.enabled && app.app.dialects.pushy) else { continue };
+            let app = self.apps().by_id(&service.config.app).filter(|app| app.app.enabled && app.app.dialects.pushy).cloned();
+            let Some(app) = app else { continue };
             match api::receive(request, &app.app, &service.session, now) {
                 Ok(trigger) if !service.is_new(trigger.signature) => return Refusal::credentials(&trigger.auth_key).answer(),
                 Ok(trigger) => {
                     let occupied = app.channels.occupancy(trigger.publish.channels[0].as_str()).subscriptions > 0;
-                    self.publish(app, &[trigger.publish]);
-                    return api::accepted(occupied);
+                    let Err(error) = self.acknowledge(&app, &[trigger.publish]).await else { return api::accepted(occupied) };
+                    // It may come again as it is.
+                    service.accepted().remove(&trigger.signature);
+                    return Refusal::not_stored(&error.to_string()).answer();
                 }
                 // Another one may have signed it.
                 Err(refusal) => {

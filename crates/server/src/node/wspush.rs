@@ -1,6 +1,6 @@
 //! A relay of Redis as the node has it: how many are connected with one token, what was counted, and what its Redis brings.
 
-use super::{AppHandle, Node};
+use super::{AppHandle, Node, Reply};
 use crate::config;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -164,14 +164,22 @@ impl Node {
     pub(crate) fn relay(self: &Arc<Self>, service: &RelayService, channel: ChannelName, data: Bytes) -> bool {
         let apps = self.apps();
         let Some(app) = served(&apps, service) else { return false };
-        self.publish(app, &[Publish::new(channel, Arc::clone(&service.event), data)]);
+        let reply = Reply::Gap { app: Arc::clone(app), channel: channel.clone() };
+        self.publish_for(app, &[Publish::new(channel, Arc::clone(&service.event), data)], reply);
         true
     }
 
     /// Tells whoever listens to a relay, and can be told, that messages may be missing before those that come now.
     pub(crate) fn relay_gap(&self, service: &RelayService) {
         if let Some(app) = served(&self.apps(), service) {
-            app.channels.gap(|channel| carries(channel, &service.session), self.clock.now());
+            self.gap(app, |channel| carries(channel, &service.session));
+        }
+    }
+
+    /// From now on a relay hears all that its Redis has: what was there before is not stored.
+    pub(crate) fn relay_begins(&self, service: &RelayService) {
+        if let Some(app) = served(&self.apps(), service) {
+            self.break_history(app);
         }
     }
 }

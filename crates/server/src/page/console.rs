@@ -62,18 +62,17 @@ pub(crate) fn get(node: &Node, listener: &Listener, secure: bool, path: &str, me
 }
 
 /// Answers a `POST`; `None` if there is nothing at that path.
-pub(crate) fn post(node: &Arc<Node>, path: &str, from_page: bool, body: &[u8]) -> Option<Answer> {
-    let act: fn(&Arc<Node>, &AppHandle, &[u8]) -> Answer = match path {
-        "/console/auth" => authorize,
-        "/console/publish" => publish,
-        _ => return None,
-    };
+pub(crate) async fn post(node: &Arc<Node>, path: &str, from_page: bool, body: &[u8]) -> Option<Answer> {
+    if !matches!(path, "/console/auth" | "/console/publish") {
+        return None;
+    }
     if !from_page {
         return Some(Answer::text(403, &b"Only the page itself may ask for this.\n"[..]));
     }
-    Some(match tried_app(node) {
-        Some(app) => act(node, &app, body),
-        None => Answer::text(404, &b"There is no app to try.\n"[..]),
+    Some(match (tried_app(node), path) {
+        (Some(app), "/console/auth") => authorize(&app, body),
+        (Some(app), _) => publish(node, &app, body).await,
+        (None, _) => Answer::text(404, &b"There is no app to try.\n"[..]),
     })
 }
 
@@ -100,7 +99,7 @@ fn settings(node: &Node, listener: &Listener, secure: bool) -> Option<Answer> {
 }
 
 /// Proof for a private or presence channel, as a customer's endpoint would give it (P-6.6, P-6.7).
-fn authorize(_: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
+fn authorize(app: &AppHandle, body: &[u8]) -> Answer {
     let (Some(socket_id), Some(channel)) = (field(body, "socket_id"), field(body, "channel_name")) else {
         return Answer::text(400, &b"socket_id and channel_name are needed\n"[..]);
     };
@@ -122,7 +121,7 @@ fn authorize(_: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
     Answer::json(answer.to_string().into())
 }
 
-fn publish(node: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
+async fn publish(node: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
     let Ok(Event { channel, event, data }) = serde_json::from_slice(body) else {
         return Answer::text(400, &b"channel, event and data are needed, as texts\n"[..]);
     };
@@ -136,8 +135,10 @@ fn publish(node: &Arc<Node>, app: &AppHandle, body: &[u8]) -> Answer {
     if data.len() > limits.event_bytes {
         return Answer::text(413, &b"the event's data is too large\n"[..]);
     }
-    node.publish(app, &[Publish::new(channel, event.into(), data.into())]);
-    Answer::json(Bytes::from_static(b"{}"))
+    match node.acknowledge(app, &[Publish::new(channel, event.into(), data.into())]).await {
+        Ok(()) => Answer::json(Bytes::from_static(b"{}")),
+        Err(error) => Answer::not_stored(&error.to_string()),
+    }
 }
 
 /// A field of a form.

@@ -1,6 +1,7 @@
 //! What is written beside events: each change is a value, so that a group that failed can be done again one by one.
 
 use super::error::{StoreError, Taken};
+use super::history::Coverage;
 use super::row::{AppRow, Family, NewApp, Registration, RegistrationRow, SessionRow, SettingsPatch, SettingsRow, SubscriptionRow};
 use tidings_hub::{AppId, Key, UnixTime};
 use tokio::sync::oneshot;
@@ -79,12 +80,16 @@ pub(super) enum Edit {
 
 /// What the background removes, at most [`STEP`](super::retention::STEP) rows at a time.
 pub(super) enum Prune {
-    /// Events by their ids.
-    Events(Vec<i64>),
+    /// Events of an app that are too old, by their ids.
+    Aged { app: i64, ids: Vec<i64> },
+    /// Events of a channel that are too many, by their ids in their order.
+    Surplus { app: i64, channel: i64, ids: Vec<i64> },
     /// Intervals of subscriptions from before the oldest event.
     Intervals,
     /// Names of channels of which nothing is left, by their ids.
     Channels(Vec<i64>),
+    /// What was noted of events of single channels that are gone, where those of the whole app are gone from later on.
+    Marks,
     /// Sessions that ended before this moment.
     Sessions(UnixTime),
     /// Room that the file does not need any more goes back to the system.
@@ -103,6 +108,10 @@ pub(super) enum Change {
     PutSession(SessionRow, Reply<()>),
     TouchSession([u8; 32], UnixTime, Reply<bool>),
     DeleteSession([u8; 32], Reply<bool>),
+    /// A server with this number runs.
+    BeginRun(u64, Reply<()>),
+    /// These are all the histories that are kept.
+    Cover(Vec<Coverage>, Reply<()>),
     Durability(Reply<()>),
     /// Answered with the number of rows that are gone.
     Prune(Prune, Reply<usize>),
@@ -122,6 +131,7 @@ impl Change {
             Self::EditApp(.., reply) => reply.settle(committed),
             Self::PutSettings(.., reply) => reply.settle(committed),
             Self::PutSession(_, reply) | Self::Durability(reply) => reply.settle(committed),
+            Self::BeginRun(_, reply) | Self::Cover(_, reply) => reply.settle(committed),
             Self::TouchSession(.., reply) | Self::DeleteSession(_, reply) => reply.settle(committed),
             Self::Prune(_, reply) => reply.settle(committed),
             #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod change;
 mod error;
+mod history;
 mod merge;
 mod migration;
 mod postgres;
@@ -15,6 +16,7 @@ mod tests;
 mod url;
 
 pub(crate) use error::{BackupError, CreateError, StoreError};
+pub(crate) use history::{Coverage, HistoryRow, PageSize};
 pub(crate) use queue::{Done, Tally};
 pub(crate) use retention::Retention;
 pub(crate) use row::{

@@ -159,6 +159,17 @@ fn a_reload_holds_at_once() {
     assert_eq!(session.next_timeout(), seconds(130), "the time to authorise begins with the reload");
 }
 
+/// P-3.3: who publishes where events are stored hears of it only if that fails.
+#[test]
+fn an_event_that_is_not_stored_is_told() {
+    let (mut session, channel) = (session(app()), ChannelName::parse("private-a").unwrap());
+    let failed = Input::NotStored { channel: &channel, event: "client-e", why: "the disk of the store is full" };
+    let actions = after(&mut session, failed, &On::default(), Time::ZERO);
+    let [Action::Send(frame)] = actions.as_slice() else { panic!("{actions:?}") };
+    let text = "The event client-e on channel private-a was not stored, and nobody got it: the disk of the store is full";
+    assert_eq!(*frame, ServerMessage::Error { code: None, message: text.into() }.encode());
+}
+
 /// P-17.2: after its close a session is deaf.
 #[test]
 fn nothing_follows_a_close() {

@@ -111,6 +111,7 @@ impl World {
                     Question::Follows { user_id, max } => format!("whom does {user_id} follow, of {max}?"),
                     Question::Latest { channel, skip, count } => format!("latest of {channel} {skip} {count}?"),
                     Question::Personal { user_id, skip, count } => format!("events of {user_id} {skip} {count}?"),
+                    question => panic!("{question:?}"),
                 });
                 assert!(self.asked.replace(question).is_none(), "one question at a time");
             }
@@ -118,7 +119,7 @@ impl World {
             Action::Release => self.log.push("release".to_owned()),
             Action::Close(close) => self.log.push(format!("close {}", close.code)),
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
-            Action::SignIn(_) | Action::Authorized | Action::SendBinary(_) | Action::Pong => panic!("{action:?}"),
+            Action::SignIn(_) | Action::Authorized | Action::SendBinary(_) | Action::Pong | Action::AskThen(_) => panic!("{action:?}"),
         }
     }
 

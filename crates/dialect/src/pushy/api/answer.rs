@@ -59,6 +59,12 @@ impl Refusal {
         Self::new(503, "503", "No room for this now, send it again later")
     }
 
+    /// The event could not be stored, and nobody got it; the request may be sent again.
+    #[must_use]
+    pub fn not_stored(why: &str) -> Self {
+        Self::new(503, "503", format!("Not stored, and not published: {why}"))
+    }
+
     /// Nothing is here, or not for this method.
     #[must_use]
     pub fn not_found() -> Self {

@@ -148,7 +148,8 @@ fn short(block: &str) -> String {
 }
 
 fn id(world: &World, channels: &[&str], serials: &[u64]) -> String {
-    super::codec::Id { stream: Stream::new(world.hub.epoch(), &names(channels)), serials: serials.to_vec() }.to_string()
+    let positions: Vec<_> = serials.iter().map(|&serial| Position { epoch: world.hub.epoch(), serial }).collect();
+    Id::new(&names(channels), &positions).to_string()
 }
 
 #[test]
@@ -375,7 +376,7 @@ fn the_shared_form_is_the_sessions_own() {
     let Some(Item::Event(event)) = items.pop() else { panic!("an event is there") };
     assert!(matches!(event.body, Body::Published { .. }));
     let mut shared = Vec::new();
-    codec::encode_event(&event, (Stream::new(7, [&event.channel]), &[event.serial]), &mut shared).unwrap();
+    codec::encode_event(&event, At::Now(Stream::new(7, [&event.channel]), &[event.serial]), &mut shared).unwrap();
     assert_eq!(open.session.block(&event).unwrap(), shared);
     assert!(open.session.reads_one());
 }

@@ -194,7 +194,7 @@ impl World {
             }
             Action::Publish(publish) => self.publish(&publish),
             Action::Store(publish) => self.store_and_publish(at, publish, actions),
-            Action::Ask(question) => self.ask(at, question, actions),
+            Action::Ask(question) | Action::AskThen(question) => self.ask(at, question, actions),
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
             Action::SendBinary(_) | Action::Pong => panic!("{action:?}"),
             Action::Hold => self.connection(at).held = Some(Vec::new()),

@@ -96,6 +96,8 @@ impl Store {
             Question::Follows { user_id, max } => self.follows(user_id, *max),
             Question::Latest { channel, skip, count } => events(self.places(|_, event| event.channel == *channel), *skip, *count),
             Question::Personal { user_id, skip, count } => events(self.places(|at, event| self.owes(user_id, at, event)), *skip, *count),
+            // Streams of server-sent events ask these.
+            Question::Trace { .. } | Question::Behind { .. } => Err(Unanswered::Unavailable("the store knows no positions".to_owned())),
         }
     }
 

@@ -14,8 +14,7 @@ impl Caller<'_> {
         let persist = trigger.persist;
         let publish = publish_of(trigger);
         if !persist {
-            self.node.publish(app, &[publish]);
-            return Ok(stored(Ok(())));
+            return Ok(stored(self.node.acknowledge(app, &[publish]).await));
         }
         let (sender, done) = oneshot::channel();
         self.node.publish_stored(app, publish, Reply::Task(sender)).map_err(|error| failed(&error))?;
@@ -60,7 +59,12 @@ pub(crate) fn publish_now(node: &Arc<Node>, app: &AppHandle, received: &api::Rec
             node.publish_stored(app, publish, reply).err().map(|error| stored(Err(error)))
         }
         Ok(api::Call::Trigger(trigger)) => {
-            node.publish(app, &[publish_of(trigger)]);
+            let publish = publish_of(trigger);
+            if node.stores(app, [&publish]) {
+                node.publish_for(app, &[publish], reply);
+                return None;
+            }
+            node.publish(app, &[publish]);
             Some(stored(Ok(())))
         }
         Ok(_) => Some(refused(Refusal::not_authenticated())),

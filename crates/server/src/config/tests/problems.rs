@@ -199,6 +199,10 @@ fn problems_of_apps() {
             "[[apps]]\nid = \"2\"\nkeys = [{ key = \"k2\", secret = \"\" }]",
             "t.toml:7: apps[1].keys[0].secret: is empty; make one with `openssl rand -hex 32`",
         ),
+        (
+            "recent = [{ channels = \"a\" }, { channels = \"b\", stored = true }]",
+            "t.toml:5: apps[0].recent[1].stored: there is no store to keep events in; write a [store], or leave it false",
+        ),
     ] {
         assert_eq!(wrong(&format!("{APP}{text}\n"), &[]).trim_end(), expected, "{text}");
     }

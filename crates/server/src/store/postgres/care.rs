@@ -1,7 +1,7 @@
 //! The task that looks after the database: it removes what was kept long enough, in small steps, and measures how much there is. Several
 //! processes may do so at once; they are not in each other's way.
 
-use super::queries::Database;
+use super::queries::{Database, Parameter};
 use crate::clock::unix_time;
 use crate::store::error::StoreError;
 use crate::store::queue::Job;
@@ -86,6 +86,8 @@ impl Care {
         let oldest = "coalesce((SELECT min(id) FROM events), (SELECT last_value + 1 FROM event_ids))";
         self.all(&format!("DELETE FROM subscriptions WHERE id IN (SELECT id FROM subscriptions WHERE until < {oldest} LIMIT {STEP})"))
             .await?;
+        let idle = "channel <> '' AND id <= (SELECT whole.id FROM removed AS whole WHERE whole.app = removed.app AND whole.channel = '')";
+        self.database.execute(&format!("DELETE FROM removed WHERE {idle}"), &[]).await?;
         let now = unix_time().as_micros().cast_signed();
         self.all(&format!("DELETE FROM sessions WHERE token_hash IN (SELECT token_hash FROM sessions WHERE expires < {now} LIMIT {STEP})"))
             .await?;
@@ -106,13 +108,20 @@ impl Care {
               UNION ALL SELECT (SELECT app FROM events WHERE app > a.app ORDER BY app LIMIT 1) FROM a WHERE a.app IS NOT NULL
             ) SELECT app FROM a WHERE app IS NOT NULL";
         let delete = "
-            DELETE FROM events WHERE id IN
-            (SELECT id FROM (SELECT id, at FROM events WHERE app = $1 ORDER BY id LIMIT $3) AS first WHERE at < $2)";
+            WITH gone AS (
+              DELETE FROM events WHERE id IN
+              (SELECT id FROM (SELECT id, at FROM events WHERE app = $1 ORDER BY id LIMIT $3) AS first WHERE at < $2) RETURNING id
+            ),
+            mark AS (
+              INSERT INTO removed (app, channel, id) SELECT $1, '', max(id) FROM gone HAVING count(*) > 0
+              ON CONFLICT (app, channel) DO UPDATE SET id = greatest(removed.id, excluded.id)
+            )
+            SELECT count(*) FROM gone";
         let now = unix_time();
         for row in self.database.rows(apps, &[]).await? {
             let app: &str = row.get(0);
             let Some(oldest) = self.retention.oldest(&AppId::new(app), now) else { continue };
-            while self.database.execute(delete, &[&app, &oldest, &STEP_ROWS]).await? == STEP {}
+            while self.number(delete, &[&app, &oldest, &STEP_ROWS]).await? == STEP as u64 {}
         }
         Ok(())
     }
@@ -126,13 +135,20 @@ impl Care {
         };
         let last = "SELECT id FROM events WHERE app = $1 AND channel = $2 ORDER BY id DESC LIMIT 1 OFFSET $3";
         let delete = "
-            DELETE FROM events WHERE id IN
-            (SELECT id FROM events WHERE app = $1 AND channel = $2 AND id <= $3 ORDER BY id LIMIT $4)";
+            WITH gone AS (
+              DELETE FROM events WHERE id IN
+              (SELECT id FROM events WHERE app = $1 AND channel = $2 AND id <= $3 ORDER BY id LIMIT $4) RETURNING id
+            ),
+            mark AS (
+              INSERT INTO removed (app, channel, id) SELECT $1, $2, max(id) FROM gone HAVING count(*) > 0
+              ON CONFLICT (app, channel) DO UPDATE SET id = greatest(removed.id, excluded.id)
+            )
+            SELECT count(*) FROM gone";
         for (app, channel) in channels {
             let Some(most) = self.retention.events_max(&app) else { continue };
             let found = self.database.rows(last, &[&app.as_str(), &channel, &most]).await?;
             let Some(last) = found.first().map(|row| row.get::<_, i64>(0)) else { continue };
-            while self.database.execute(delete, &[&app.as_str(), &channel, &last, &STEP_ROWS]).await? == STEP {}
+            while self.number(delete, &[&app.as_str(), &channel, &last, &STEP_ROWS]).await? == STEP as u64 {}
         }
         Ok(())
     }
@@ -157,7 +173,7 @@ impl Care {
         let tables = "
             SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
             WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'";
-        let taken = self.number(tables).await?;
+        let taken = self.number(tables, &[]).await?;
         let held = "SELECT coalesce(sum(octet_length(data) + coalesce(octet_length(extras), 0) + $1::bigint), 0)::bigint FROM events";
         let full = taken > self.size_max && {
             let rows = self.database.rows(held, &[&EVENT_BYTES]).await?;
@@ -173,7 +189,7 @@ impl Care {
         Ok(())
     }
 
-    async fn number(&self, sql: &str) -> Result<u64, StoreError> {
-        Ok(self.database.rows(sql, &[]).await?.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
+    async fn number(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, StoreError> {
+        Ok(self.database.rows(sql, parameters).await?.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
     }
 }

@@ -15,8 +15,11 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-const MIGRATIONS: [Migration; 2] =
-    [Migration { version: 1, sql: include_str!("0001.sql") }, Migration { version: 2, sql: include_str!("0002.sql") }];
+const MIGRATIONS: [Migration; 3] = [
+    Migration { version: 1, sql: include_str!("0001.sql") },
+    Migration { version: 2, sql: include_str!("0002.sql") },
+    Migration { version: 3, sql: include_str!("0003.sql") },
+];
 /// One process at a time brings tables up to date.
 const MIGRATION_LOCK: &str = "8370011704";
 /// How long it may take to connect.

@@ -3,6 +3,7 @@
 mod append;
 mod apps;
 mod care;
+mod history;
 mod link;
 mod queries;
 mod registrations;

@@ -22,7 +22,7 @@ pub(in crate::store) struct Database {
     runtime: Handle,
 }
 
-type Parameter<'a> = &'a (dyn ToSql + Sync);
+pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
 
 /// A moment as it is kept: microseconds since 1970.
 pub(super) fn time(micros: i64) -> UnixTime {

@@ -3,7 +3,7 @@
 
 use super::care::Notes;
 use super::link::{Target, connect, fault, migrate, text};
-use super::{append, apps, registrations, subscriptions};
+use super::{append, apps, history, registrations, subscriptions};
 use crate::store::change::Change;
 #[cfg(test)]
 use crate::store::change::statement;
@@ -286,6 +286,8 @@ impl Link {
             Change::CreateApp(app, now, reply) => reply.set(apps::create(client, app, *now).await?),
             Change::EditApp(ident, edit, now, reply) => reply.set(apps::edit(client, ident, edit, *now).await?),
             Change::PutSettings(ident, patch, now, reply) => reply.set(apps::put_settings(client, ident, patch, *now).await?),
+            Change::BeginRun(epoch, reply) => reply.set(history::begin_run(client, *epoch).await?),
+            Change::Cover(all, reply) => reply.set(history::cover(client, all).await?),
             Change::PutSession(session, reply) => reply.set(apps::put_session(client, session).await?),
             Change::TouchSession(token_hash, expires, reply) => reply.set(apps::touch_session(client, token_hash, *expires).await?),
             Change::DeleteSession(token_hash, reply) => reply.set(apps::delete_session(client, token_hash).await?),

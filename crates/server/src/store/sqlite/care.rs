@@ -120,20 +120,20 @@ impl Rounds {
             let Some(oldest) = self.retention.oldest(&app, now) else { continue };
             loop {
                 let (ids, more) = self.readers.read_here(|connection| prune::aged(connection, number, oldest))?;
-                self.remove(Prune::Events(ids))?;
+                self.remove(Prune::Aged { app: number, ids })?;
                 if !more {
                     break;
                 }
             }
         }
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
-        for (channel, last) in self.readers.read_here(|connection| prune::crowded(connection, &touched, &self.retention))? {
+        for (app, channel, last) in self.readers.read_here(|connection| prune::crowded(connection, &touched, &self.retention))? {
             loop {
                 let ids = self.readers.read_here(|connection| prune::surplus(connection, channel, last))?;
                 if ids.is_empty() {
                     break;
                 }
-                self.remove(Prune::Events(ids))?;
+                self.remove(Prune::Surplus { app, channel, ids })?;
             }
         }
         Ok(())
@@ -156,12 +156,15 @@ impl Rounds {
     fn rest(&self) -> Result<(), StoreError> {
         let now = unix_time();
         loop {
-            let (intervals, sessions) = self.readers.read_here(|connection| prune::due(connection, now))?;
+            let (intervals, sessions, marks) = self.readers.read_here(|connection| prune::due(connection, now))?;
             if intervals {
                 self.remove(Prune::Intervals)?;
             }
             if sessions {
                 self.remove(Prune::Sessions(now))?;
+            }
+            if marks {
+                self.remove(Prune::Marks)?;
             }
             if !intervals && !sessions {
                 break;
@@ -173,7 +176,7 @@ impl Rounds {
 
     /// Has the writer do one step, and waits for it.
     fn remove(&self, what: Prune) -> Result<(), StoreError> {
-        if matches!(&what, Prune::Events(ids) | Prune::Channels(ids) if ids.is_empty()) {
+        if matches!(&what, Prune::Aged { ids, .. } | Prune::Surplus { ids, .. } | Prune::Channels(ids) if ids.is_empty()) {
             return Ok(());
         }
         let (reply, answer) = Reply::new();

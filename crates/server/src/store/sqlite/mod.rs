@@ -3,6 +3,7 @@
 mod apps;
 pub(super) mod backup;
 mod care;
+mod history;
 mod numbers;
 mod personal;
 mod prune;
@@ -26,8 +27,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-const MIGRATIONS: [Migration; 2] =
-    [Migration { version: 1, sql: include_str!("0001.sql") }, Migration { version: 2, sql: include_str!("0002.sql") }];
+const MIGRATIONS: [Migration; 3] = [
+    Migration { version: 1, sql: include_str!("0001.sql") },
+    Migration { version: 2, sql: include_str!("0002.sql") },
+    Migration { version: 3, sql: include_str!("0003.sql") },
+];
 /// How long one process waits for another that writes.
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps ready.

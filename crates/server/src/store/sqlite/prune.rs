@@ -6,13 +6,18 @@ use crate::store::retention::{Retention, STEP};
 use rusqlite::{Connection, OptionalExtension};
 use tidings_hub::{AppId, UnixTime};
 
+/// Of what is noted of channels, what says no more than what is noted of their app.
+const IDLE_MARKS: &str =
+    "WHERE channel <> 0 AND id <= (SELECT whole.id FROM removed AS whole WHERE whole.app = removed.app AND whole.channel = 0)";
 /// Pages that a file may keep for what comes next.
 const SPARE_PAGES: i64 = 256;
 
 /// Removes one step's worth. Returns how many rows are gone.
 pub(super) fn prune(connection: &Connection, what: &Prune) -> rusqlite::Result<usize> {
     match what {
-        Prune::Events(ids) => each(connection, "DELETE FROM events WHERE id = ?1", ids),
+        Prune::Aged { app, ids } => events(connection, (*app, 0), ids),
+        Prune::Surplus { app, channel, ids } => events(connection, (*app, *channel), ids),
+        Prune::Marks => connection.prepare_cached(&format!("DELETE FROM removed {IDLE_MARKS}"))?.execute([]),
         Prune::Intervals => connection
             .prepare_cached(
                 "DELETE FROM subscriptions WHERE id IN (SELECT id FROM subscriptions WHERE until IS NOT NULL AND until < coalesce(
@@ -31,6 +36,15 @@ pub(super) fn prune(connection: &Connection, what: &Prune) -> rusqlite::Result<u
             .execute((now.as_micros().cast_signed(), STEP)),
         Prune::Room => room(connection),
     }
+}
+
+/// Removes events, and notes up to where they are gone: of a channel, or as channel 0 of the whole app.
+fn events(connection: &Connection, (app, channel): (i64, i64), ids: &[i64]) -> rusqlite::Result<usize> {
+    let mark = "INSERT INTO removed (app, channel, id) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET id = max(id, excluded.id)";
+    if let Some(last) = ids.iter().max() {
+        connection.prepare_cached(mark)?.execute((app, channel, last))?;
+    }
+    each(connection, "DELETE FROM events WHERE id = ?1", ids)
 }
 
 fn each(connection: &Connection, sql: &str, ids: &[i64]) -> rusqlite::Result<usize> {
@@ -68,20 +82,22 @@ pub(super) fn aged(connection: &Connection, app: i64, oldest: i64) -> rusqlite::
     Ok((ids, more))
 }
 
-/// Channels that may have too many events, each with the last id that is too many.
-pub(super) fn crowded(connection: &Connection, touched: &Touched, retention: &Retention) -> rusqlite::Result<Vec<(i64, i64)>> {
+/// Channels that may have too many events, each with its app and the last id that is too many.
+pub(super) fn crowded(connection: &Connection, touched: &Touched, retention: &Retention) -> rusqlite::Result<Vec<(i64, i64, i64)>> {
     let channels: Vec<i64> = match touched.all {
         true => connection.prepare_cached("SELECT id FROM channels")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?,
         false => touched.channels.iter().copied().collect(),
     };
-    let mut app = connection.prepare_cached("SELECT n.ident FROM channels c JOIN app_numbers n ON n.number = c.app WHERE c.id = ?1")?;
+    let mut app =
+        connection.prepare_cached("SELECT n.number, n.ident FROM channels c JOIN app_numbers n ON n.number = c.app WHERE c.id = ?1")?;
     let mut last = connection.prepare_cached("SELECT id FROM events WHERE channel = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2")?;
     let mut crowded = Vec::new();
     for channel in channels {
-        let ident: Option<String> = app.query_row([channel], |row| row.get(0)).optional()?;
-        let Some(most) = ident.and_then(|ident| retention.events_max(&AppId::new(&ident))) else { continue };
+        let found: Option<(i64, String)> = app.query_row([channel], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((app, ident)) = found else { continue };
+        let Some(most) = retention.events_max(&AppId::new(&ident)) else { continue };
         if let Some(id) = last.query_row((channel, most), |row| row.get(0)).optional()? {
-            crowded.push((channel, id));
+            crowded.push((app, channel, id));
         }
     }
     Ok(crowded)
@@ -105,8 +121,8 @@ pub(super) fn empty(connection: &Connection, after: i64) -> rusqlite::Result<(Ve
     Ok((rows.into_iter().filter(|(_, used)| !used).map(|(id, _)| id).collect(), next))
 }
 
-/// Whether anything of the kind is there, so that no commit is made for nothing.
-pub(super) fn due(connection: &Connection, now: UnixTime) -> rusqlite::Result<(bool, bool)> {
+/// Whether anything of the kind is there, so that no commit is made for nothing: intervals, sessions, marks.
+pub(super) fn due(connection: &Connection, now: UnixTime) -> rusqlite::Result<(bool, bool, bool)> {
     let intervals = connection
         .prepare_cached(
             "SELECT 1 FROM subscriptions WHERE until IS NOT NULL AND until < coalesce((SELECT min(id) FROM events),
@@ -115,5 +131,6 @@ pub(super) fn due(connection: &Connection, now: UnixTime) -> rusqlite::Result<(b
         .exists([])?;
     let sessions =
         connection.prepare_cached("SELECT 1 FROM sessions WHERE expires < ?1 LIMIT 1")?.exists([now.as_micros().cast_signed()])?;
-    Ok((intervals, sessions))
+    let marks = connection.prepare_cached(&format!("SELECT 1 FROM removed {IDLE_MARKS} LIMIT 1"))?.exists([])?;
+    Ok((intervals, sessions, marks))
 }

@@ -1,7 +1,7 @@
 //! The one thread that writes: it takes all that waits, commits it at once, tells everybody, and looks again.
 
 use super::numbers::{Numbers, Touched};
-use super::{Place, Shared, apps, connect, fault, lock, prune, registrations, subscriptions};
+use super::{Place, Shared, apps, connect, fault, history, lock, prune, registrations, subscriptions};
 #[cfg(test)]
 use crate::store::change::statement;
 use crate::store::change::{Change, Prune};
@@ -225,6 +225,8 @@ impl State {
             Change::PutSession(session, reply) => reply.set(apps::put_session(connection, session)?),
             Change::TouchSession(token_hash, expires, reply) => reply.set(apps::touch_session(connection, token_hash, *expires)?),
             Change::DeleteSession(token_hash, reply) => reply.set(apps::delete_session(connection, token_hash)?),
+            Change::BeginRun(epoch, reply) => reply.set(history::begin_run(connection, *epoch)?),
+            Change::Cover(all, reply) => reply.set(history::cover(connection, all)?),
             Change::Durability(reply) => reply.set(()),
             Change::Prune(what, reply) => {
                 if let Prune::Channels(_) = what {

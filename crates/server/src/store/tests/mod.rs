@@ -4,6 +4,7 @@
 mod apps;
 mod events;
 mod files;
+mod history;
 mod network;
 mod people;
 mod retention;
@@ -40,6 +41,7 @@ macro_rules! lasting_contract {
         every_contract! { $kind,
             trouble::a_restart_keeps_all,
             trouble::two_stores_see_each_other,
+            history::two_runs_at_once_are_both_told,
             trouble::the_past_is_brought_up_to_date,
             trouble::the_future_is_refused,
             trouble::many_may_open_at_once,
@@ -74,6 +76,12 @@ macro_rules! every_contract {
             retention::old_events_go,
             retention::too_many_events_go,
             retention::what_nothing_is_left_of_goes,
+            history::who_was_away_finds_what_came,
+            history::a_history_is_read_page_by_page,
+            history::a_history_begins_when_all_is_stored,
+            history::a_channel_that_was_cut_says_so,
+            history::an_app_whose_events_aged_says_so,
+            history::old_runs_are_forgotten,
             trouble::a_closed_store_says_so,
             trouble::a_fault_of_who_waits_harms_nobody,
             trouble::a_healthy_store_is_durable,

@@ -126,13 +126,18 @@ pub(super) async fn the_past_is_brought_up_to_date(bench: Bench) {
     for column in ["apn_key_id", "apn_team_id", "apn_topic"] {
         db.execute(&format!("ALTER TABLE app_settings DROP COLUMN {column}")).await.unwrap();
     }
-    db.execute("DELETE FROM schema_version WHERE version = 2").await.unwrap();
+    for table in ["runs", "histories", "removed"] {
+        db.execute(&format!("DROP TABLE {table}")).await.unwrap();
+    }
+    db.execute("DROP INDEX events_of_position").await.unwrap();
+    db.execute("DELETE FROM schema_version WHERE version > 1").await.unwrap();
     close(&db).await;
     let db = bench.open();
     let patch = SettingsPatch { apn_topic: Some(Some("app.example".to_owned())), ..SettingsPatch::default() };
     db.put_settings(&app(), patch, now()).await.unwrap();
     let row = db.app_settings(&app()).await.unwrap().unwrap();
     assert_eq!((row.apn_topic.as_deref(), row.smtp_url.as_deref()), (Some("app.example"), Some("smtp://x")));
+    db.begin_run(1).await.unwrap();
 }
 
 pub(super) async fn the_future_is_refused(bench: Bench) {
