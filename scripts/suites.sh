@@ -125,6 +125,8 @@ clients() {
   has node && has npm || wanted+=(nodejs npm)
   has chromium || [[ -n ${CHROMIUM:-} ]] || wanted+=(chromium)
   has openssl || wanted+=(openssl)
+  has redis-server && has redis-cli || wanted+=(redis-server redis-tools)
+  has curl || wanted+=(curl)
   python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3 python3-venv)
   ((${#wanted[@]} == 0)) || packages "${wanted[@]}"
   # Nothing of these packages has to be compiled; the tests use their JavaScript only.

@@ -17,8 +17,8 @@ use tidings_dialect::action::{Action, Actions, Input, Subscription, Subscription
 use tidings_dialect::pusher::handshake::Client;
 use tidings_dialect::pusher::{Session, api};
 use tidings_hub::{
-    App, Body, Budget, Cached, ChannelName, Channels, Event, Hub, Inbox, Item, Joined, Key, MemberList, NoJournal, Options, Publish,
-    SocketId, Source, Time, UnixTime,
+    App, Body, Budget, Cached, ChannelName, Channels, Event, Hub, Inbox, Item, Joined, Key, MemberList, Missed, NoJournal, Options,
+    Publish, SocketId, Source, Time, UnixTime,
 };
 
 /// All operations, by name.
@@ -166,7 +166,7 @@ fn session_subscribe() -> Box<dyn FnMut()> {
         session.receive(Input::Text(text), &On(None), Time::ZERO, &mut actions);
         while let Some(action) = actions.pop_front() {
             if let Action::Subscribe(join) = &action {
-                let answer = Ok(Joined { serial: 1, members: None, cache: Cached::Off });
+                let answer = Ok(Joined { serial: 1, members: None, cache: Cached::Off, missed: Missed::default() });
                 session.receive(Input::Subscribed { channel: &join.channel, answer }, &On(None), Time::ZERO, &mut actions);
             }
             black_box(action);
@@ -206,7 +206,8 @@ fn api_receive_publish() -> Box<dyn FnMut()> {
 /// A hub, its only app, and that app's channels.
 fn hub(shards: usize) -> (Hub, Arc<App>, Arc<Channels>) {
     let inboxes = (0..shards).map(|_| Arc::new(Inbox::new(usize::MAX, || {}))).collect();
-    let hub = Hub::new(Options { epoch: 0, hash_seed: 0, inboxes, facts_max: 1, budget: Arc::new(Budget::new(usize::MAX)) });
+    let hub =
+        Hub::new(Options { epoch: 0, hash_seed: 0, inboxes, facts_max: 1, budget: Arc::new(Budget::new(usize::MAX)), recent_bytes_max: 0 });
     let app = app();
     let channels = hub.app(&app);
     (hub, app, channels)
@@ -217,9 +218,9 @@ fn hub_subscribe_unsubscribe() -> Box<dyn FnMut()> {
     let (_, app, channels) = hub(1);
     let (channel, socket) = (name("my-channel"), SocketId::new(0, 0, [7; 16]));
     Box::new(move || {
-        let (found, joined) = channels.subscribe(&app, &channel, socket, None, Time::ZERO).expect("anybody may");
+        let (found, joined) = channels.subscribe(&app, &channel, socket, None, None, Time::ZERO).expect("anybody may");
         black_box(joined);
-        channels.unsubscribe(&app, &found, socket, None, Time::ZERO);
+        channels.unsubscribe(&app, &found, socket, None, false, Time::ZERO);
     })
 }
 
@@ -228,7 +229,7 @@ fn hub_publish(shards: usize) -> Box<dyn FnMut()> {
     let (hub, app, channels) = hub(shards);
     for shard in 0..shards {
         let socket = SocketId::new(shard, 0, [7; 16]);
-        channels.subscribe(&app, &name("my-channel"), socket, None, Time::ZERO).expect("anybody may");
+        channels.subscribe(&app, &name("my-channel"), socket, None, None, Time::ZERO).expect("anybody may");
     }
     let batch = [published("my-channel")];
     let mut items: Vec<Item> = Vec::new();

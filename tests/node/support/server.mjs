@@ -11,7 +11,7 @@ import { cleanup } from './cleanup.mjs';
 import { DEADLINE, within } from './wait.mjs';
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../../target', import.meta.url));
-const BINARY = process.env.TIDINGS_BIN ?? join(TARGET, 'debug/tidings');
+export const BINARY = process.env.TIDINGS_BIN ?? join(TARGET, 'debug/tidings');
 export const HOST = '127.0.0.1';
 
 /** An app with fresh credentials; `settings` are further keys of its `[[apps]]` table. */
@@ -46,7 +46,7 @@ export class Server {
   async start() {
     this.folder = await mkdtemp(join(tmpdir(), 'tidings-'));
     await this.configure();
-    this.process = spawn(BINARY, this.arguments(), { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.process = spawn(BINARY, this.arguments(), { cwd: this.folder, env: { ...process.env, ...this.environment }, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.process.stdout, this.process.stderr]) stream.on('data', (text) => (this.log += text));
     this.exited = new Promise((resolve) => {
       this.process.on('exit', (code, signal) => resolve({ code, signal }));
@@ -58,6 +58,11 @@ export class Server {
   /** What the binary is called with. */
   arguments() {
     return ['--config', this.configuration];
+  }
+
+  /** What answers 200 as soon as the server can be tested. */
+  readiness() {
+    return `${this.url}/ready`;
   }
 
   /** Writes the configuration, with `apps` in place of the present ones if they are given. */
@@ -75,7 +80,7 @@ export class Server {
     this.exited.then((how) => (ended = how));
     for (;;) {
       if (ended) throw new Error(`the server ended before it was ready: ${JSON.stringify(ended)}\n${this.log}`);
-      const ready = await fetch(`${this.url}/ready`).then((answer) => answer.text().then(() => answer.status), () => 0);
+      const ready = await fetch(this.readiness()).then((answer) => answer.text().then(() => answer.status), () => 0);
       if (ready === 200) return;
       if (Date.now() > deadline) throw new Error(`the server was not ready (last status ${ready})\n${this.log}`);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -73,6 +73,13 @@ export class Wire {
     return this.#until((read) => (read.length < count ? undefined : { bytes: read.subarray(0, count), end: count }), `${count} bytes`);
   }
 
+  /** Whatever has come, at least a byte of it; `null` at the end of the connection. */
+  async some() {
+    const found = (read, over) => (read.length > 0 || over ? { bytes: read, end: read.length } : undefined);
+    const bytes = await this.#until((read) => found(read, this.#over), 'a byte');
+    return bytes.length > 0 ? bytes : null;
+  }
+
   /** Everything up to the end of the connection. */
   async rest() {
     return (await this.#until((read) => (this.#over ? { bytes: read, end: read.length } : undefined), 'the end of the connection')).toString();
@@ -91,12 +98,17 @@ export class Wire {
     return { line, status: Number(line.split(' ')[1]), headers };
   }
 
-  /** The next chunk of a body; `null` is its end. */
-  async chunk() {
+  /** The bytes of the next chunk of a body; `null` is its end. */
+  async piece() {
     const size = parseInt((await this.before('\r\n')).toString(), 16);
-    const text = (await this.bytes(size)).toString();
+    const bytes = await this.bytes(size);
     assert.equal((await this.bytes(2)).toString(), '\r\n');
-    return size === 0 ? null : text;
+    return size === 0 ? null : bytes;
+  }
+
+  /** The text of the next chunk of a body; `null` is its end. */
+  async chunk() {
+    return (await this.piece())?.toString() ?? null;
   }
 
   /** A whole answer, however its end is told; one that does not tell it is an error. */

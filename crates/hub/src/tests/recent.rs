@@ -115,10 +115,20 @@ fn patterns_keep_events_whoever_is_there() {
             ("publish news-a 4", ""),
             ("a reads news-a from 7 3", "@5 gap 5:4"),
             ("a leaves news-a", ""),
+            // It waits for its reader though it keeps nothing.
+            ("wait 20000", ""),
+            ("a reads news-b", "@6"),
+            ("a leaves news-b", ""),
+            ("wait 9000", ""),
+            ("a reads news-b from 7 6", "@6"),
+            ("a leaves news-b", ""),
+            ("wait 10000", ""),
+            ("a reads news-b from 7 6", "@7 gap"),
+            ("a leaves news-b", ""),
             // Nothing is kept of these: all who come back hear of a gap.
             ("keep news-* 0", ""),
             ("publish news-a 5", ""),
-            ("a reads news-a from 7 5", "@6 gap"),
+            ("a reads news-a from 7 5", "@8 gap"),
         ],
     );
 }

@@ -58,8 +58,8 @@ impl Connection {
     }
 
     fn answer_simply(&mut self, answer: request::Answer, asked: &Asked<'_>, core: &mut Core) {
-        // A body, if there is one, was not looked at: what follows cannot be told from it.
-        let keep_alive = asked.head.keep_alive && asked.head.method == "GET" && !core.node.is_draining();
+        // A body is not looked at: what follows cannot be told from it.
+        let keep_alive = asked.head.keep_alive && asked.is_whole && !core.node.is_draining();
         let response = core.responses.write(&written(answer), keep_alive, core.now);
         self.push(response, core);
         if !keep_alive {

@@ -1,6 +1,6 @@
 //! Requests to a relay, which has no paths of its own: all that nothing else on its listener answers (design: routing, the last of all).
 
-use super::{Head, raw};
+use super::{Head, Length, length, raw};
 use crate::config::Dialect;
 use crate::listener::Listener;
 use crate::transport::websocket::handshake::{Refusal, Upgrade};
@@ -15,6 +15,8 @@ pub(crate) struct Relayed<'a> {
     origin: Option<&'a [u8]>,
     protocols: Option<&'a [u8]>,
     pub(crate) upgrade: Result<Upgrade<'a>, Refusal>,
+    /// Nothing follows its head that belongs to it.
+    pub(crate) is_whole: bool,
 }
 
 impl<'a> Relayed<'a> {
@@ -22,7 +24,8 @@ impl<'a> Relayed<'a> {
         // Messages go out as they are, to whoever it is.
         let upgrade = Upgrade::check(head.method, version, headers).map(|upgrade| Upgrade { deflate: None, ..upgrade });
         let [accept, origin, protocols] = ["accept", "origin", "sec-websocket-protocol"].map(|name| raw(headers, name));
-        Self { head, accept, origin, protocols, upgrade }
+        let is_whole = matches!(length(headers), Length::Known(0));
+        Self { head, accept, origin, protocols, upgrade, is_whole }
     }
 
     /// The request as the dialect sees it; `path` without the listener's prefix.
@@ -52,7 +55,7 @@ pub(crate) fn claims(listener: &Listener, method: &str, path: &str, query: &str,
     }
     let reads = method == "GET" || method == "HEAD";
     let pusher = speaks(&Dialect::Pusher) && ["/app/", "/apps/", "/users/"].iter().any(|start| rest.starts_with(start));
-    let node = reads && (rest == "/health" || rest == "/ready" || rest == "/metrics" && speaks(&Dialect::Metrics));
+    let node = reads && !names_token(query) && (rest == "/health" || rest == "/ready" || rest == "/metrics" && speaks(&Dialect::Metrics));
     let stream = super::stream_of(listener, path).is_some();
     let trigger = listener.config.speaks_pushy() && pushy::api::is_trigger(rest);
     let pushi = speaks(&Dialect::PushiApi) && pushi::api::methods(rest).is_some();

@@ -122,6 +122,7 @@ fn relays_are_asked_last() {
             ("GET /ping HTTP/1.1\n\n", "relayed GET /ping"),
             ("POST /ready HTTP/1.1\n\n", "relayed POST /ready"),
             ("GET /ready HTTP/1.1\n\n", "other"),
+            ("GET /ready?token=a HTTP/1.1\n\n", "relayed GET /ready"),
             ("GET /apps/1/sse?token=a HTTP/1.1\n\n", "relayed GET /apps/1/sse"),
         ],
     );

@@ -42,7 +42,7 @@ pub(crate) enum Fault {
     NotRedis,
     #[error("it sent more than {0} bytes as one message")]
     TooLarge(usize),
-    #[error("it refused {command}: {code} {text}")]
+    #[error("it refused {command}: {code}{text}")]
     Refused { command: &'static str, code: String, text: String },
     #[error("no certificate can be checked: {0}")]
     Certificates(String),
@@ -52,7 +52,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     fn refused(command: &'static str, error: &ServerError) -> Self {
-        let text = error.details().unwrap_or_default().chars().take(ERROR_CHARS_MAX).collect();
+        let text = error.details().map(|text| format!(" {}", text.chars().take(ERROR_CHARS_MAX).collect::<String>())).unwrap_or_default();
         Self::Refused { command, code: error.code().to_owned(), text }
     }
 }

@@ -1,5 +1,10 @@
 //! Bounds of what may wait for connections whose operator has set one, beside that of their app, and what becomes of more.
 
+use super::Shard;
+use crate::connection::Core;
+use crate::node::Node;
+use tidings_dialect::wspush::settings::Slow;
+
 /// How much may wait for one connection once the kernel takes no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
@@ -61,6 +66,19 @@ impl Bounds {
         Self { list: bounds.into_iter().map(|bound| (bound, Tally::default())).collect(), tallied: false }
     }
 
+    /// What relays allow to wait for their clients, in the order of the relays (W-7.2).
+    pub(crate) fn of_relays(node: &Node) -> Self {
+        Self::new(node.relays.iter().map(|relay| {
+            let settings = &relay.session;
+            let full = match settings.slow {
+                Slow::Close => Full::Close,
+                Slow::Drop => Full::Drop,
+                Slow::DropOldest => Full::DropOldest,
+            };
+            Bound { messages: settings.queue_messages as usize, bytes: settings.queue_bytes, full }
+        }))
+    }
+
     pub(crate) fn find(&self, index: BoundIndex) -> Option<Bound> {
         self.list.get(index.place()?).map(|(bound, _)| *bound)
     }
@@ -75,5 +93,18 @@ impl Bounds {
     /// Takes what was counted, if anything was: the tallies in the order of the bounds.
     pub(crate) fn take(&mut self) -> Option<impl Iterator<Item = Tally>> {
         std::mem::take(&mut self.tallied).then(|| self.list.iter_mut().map(|(_, tally)| std::mem::take(tally)))
+    }
+}
+
+impl Shard {
+    /// Tells relays what became of the messages for their clients.
+    pub(super) fn tally(&mut self) {
+        let Core { outgoing, node, .. } = &mut self.core;
+        let Some(tallies) = outgoing.bounds().take() else { return };
+        for (relay, tally) in node.relays.iter().zip(tallies) {
+            relay.counts.successful_deliveries.add(tally.delivered);
+            relay.counts.dropped.add(tally.dropped);
+            relay.counts.invalid_utf8.add(tally.unspeakable);
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::transport::sockjs;
 use crate::transport::websocket::Inflater;
 use crate::wire::Encoder;
-use bound::{Bound, Bounds, Full};
+use bound::Bounds;
 pub(crate) use handle::{Arrival, Command, Listed, Seed, ShardHandle, Upgraded};
 use mio::{Events, Interest, Poll, Token};
 
@@ -37,7 +37,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use table::Table;
 use tidings_dialect::action::{Actions, Input};
-use tidings_dialect::wspush::settings::Slow;
 use tidings_hub::{AppId, Inbox, Item, PLACES_MAX, SocketId, Time};
 use wheel::{Alarm, Wheel};
 
@@ -92,7 +91,7 @@ impl Seed {
     /// Becomes the shard of that number. With an acceptor it accepts for itself.
     pub(crate) fn build(self, node: Arc<Node>, number: usize, acceptor: Option<Acceptor>) -> Shard {
         let now = node.clock.now();
-        let outgoing = Outgoing::new(Arc::clone(node.hub.budget()), node.limits.pending_bytes, bounds(&node));
+        let outgoing = Outgoing::new(Arc::clone(node.hub.budget()), node.limits.pending_bytes, Bounds::of_relays(&node));
         let encoder = Encoder::new(node.hub.epoch());
         let core = Core {
             node,
@@ -497,17 +496,6 @@ impl Shard {
         }
     }
 
-    /// Tells relays what became of the messages for their clients.
-    fn tally(&mut self) {
-        let Core { outgoing, node, .. } = &mut self.core;
-        let Some(tallies) = outgoing.bounds().take() else { return };
-        for (relay, tally) in node.relays.iter().zip(tallies) {
-            relay.counts.successful_deliveries.add(tally.delivered);
-            relay.counts.dropped.add(tally.dropped);
-            relay.counts.invalid_utf8.add(tally.unspeakable);
-        }
-    }
-
     /// Writes what a connection is owed.
     fn flush(&mut self, slot: u32) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
@@ -640,19 +628,6 @@ impl Shard {
 fn arrival(connection: Connection, read: Vec<u8>) -> Option<Arrival> {
     let Connection { socket, peer, listener, guard, .. } = connection;
     Some(Arrival { socket, peer, listener, guard: guard?, read, upgraded: None, begun: true })
-}
-
-/// What relays allow to wait for their clients, in the order of the relays.
-fn bounds(node: &Node) -> Bounds {
-    Bounds::new(node.relays.iter().map(|relay| {
-        let settings = &relay.session;
-        let full = match settings.slow {
-            Slow::Close => Full::Close,
-            Slow::Drop => Full::Drop,
-            Slow::DropOldest => Full::DropOldest,
-        };
-        Bound { messages: settings.queue_messages as usize, bytes: settings.queue_bytes, full }
-    }))
 }
 
 /// Accepts for several shards, on a thread of its own, until the node drains.

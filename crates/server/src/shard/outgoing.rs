@@ -334,8 +334,10 @@ impl Outgoing {
         let Some(limit) = self.bounds.find(bound) else { return Queued::Overflow };
         loop {
             let queue = &self.queues[slot as usize];
-            let fits = queue.frames.len() < limit.messages && queue.owed as usize + len as usize <= limit.bytes;
-            if fits || queue.frames.is_empty() {
+            // What has begun to leave does not wait any more.
+            let waiting = queue.frames.len() - usize::from(queue.offset > 0);
+            let fits = waiting == 0 || queue.owed as usize + len as usize <= limit.bytes;
+            if waiting < limit.messages && fits {
                 break;
             }
             match limit.full {

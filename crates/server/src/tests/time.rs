@@ -4,6 +4,7 @@ use super::client::{Client, Frame, PATH, dial, frame, handshake};
 use super::scene::{Scene, eventually};
 use super::{advance, alone, on_shard};
 use crate::shard::Command;
+use std::io::Write;
 use std::time::Duration;
 use tidings_dialect::action::End;
 
@@ -168,5 +169,35 @@ fn a_closed_peer_may_end_its_sentence() {
     client.send(frame(0x88, &4009_u16.to_be_bytes()));
     assert_eq!(client.frame(), Frame::End);
     scene.until(|gauges| gauges.connections == 0);
+    scene.server.stop();
+}
+
+/// W-7.3: a client of a relay that takes nothing for 30 seconds is closed, however little is owed to it.
+#[test]
+fn a_stalled_client_of_a_relay_is_closed() {
+    let _alone = alone();
+    // Nobody is at that port: what is published comes by another way.
+    let scene = Scene::new(
+        "[[apps]]\nid = \"1\"\nkey = \"key\"\nsecret = \"secret-of-the-app\"\nlimits = { event_bytes = \"100 KiB\" }\n\
+         [[listeners]]\naddress = \"127.0.0.1:0\"\ndialects = [\"pusher\", \"wspush\"]\n\
+         [[wspush]]\napp = \"1\"\nredis = \"127.0.0.1:1\"\nqueue = 100_000\nqueue_bytes = \"64 MiB\"\n[limits]\nshards = 1\n",
+    );
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.set_tcp_mss(536).unwrap();
+    socket.connect(&scene.address().parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    let mut stalled = super::client::patient(socket.into());
+    stalled.write_all(b"GET /sse?token=news HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    eventually("the subscription", || (scene.server.gauges().subscriptions == 1).then_some(()));
+    let mut publisher = scene.peer();
+    let data = "x".repeat(50_000);
+    for _ in 0..100 {
+        publisher.publish("news", "e", &data);
+    }
+    let counts = || &scene.server.node().relays[0].counts;
+    assert_eq!((counts().closed_slow.get(), counts().sessions_open.get()), (0, 1));
+    advance(&scene, seconds(31));
+    eventually("a slow client", || (counts().closed_slow.get() == 1).then_some(()));
+    eventually("its place", || (counts().sessions_open.get() == 0).then_some(()));
     scene.server.stop();
 }

@@ -475,7 +475,7 @@ fn a_bound_holds_once_the_kernel_takes_no_more() {
         (Full::Drop, Queued::Dropped, "cddee", 1),
         (Full::DropOldest, Queued::Yes, "ceeff", 1),
     ] {
-        let mut bounded = Bounded::new(3, 1000, full);
+        let mut bounded = Bounded::new(2, 1000, full);
         for text in ["aa", "bb", "cc", "dd"] {
             assert_eq!(bounded.event(text), Queued::Yes);
         }
@@ -486,6 +486,21 @@ fn a_bound_holds_once_the_kernel_takes_no_more() {
         assert_eq!(bounded.tally(), Tally { delivered: 5, dropped, unspeakable: 0 }, "{full:?}");
         assert_eq!(bounded.tally(), Tally::default());
     }
+}
+
+/// W-7.5, W-7.1: one message waits and no more, as in the original; but who reads in time misses nothing of a burst (W-10.4).
+#[test]
+fn a_bound_of_one_drops_as_the_original() {
+    let mut bounded = Bounded::new(1, 1000, Full::Drop);
+    for text in ["aa", "bb", "cc"] {
+        assert_eq!(bounded.event(text), Queued::Yes);
+    }
+    assert_eq!(bounded.take(5), "aabbc");
+    assert_eq!((bounded.event("dd"), bounded.event("ee")), (Queued::Yes, Queued::Dropped));
+    assert_eq!(bounded.rest(), "cdd");
+    assert_eq!(bounded.event("ff"), Queued::Yes);
+    assert_eq!(bounded.rest(), "ff");
+    assert_eq!(bounded.tally(), Tally { delivered: 5, dropped: 1, unspeakable: 0 });
 }
 
 /// W-7.2: bytes bound as well; what is larger than all of them fits an empty queue.
@@ -502,8 +517,8 @@ fn a_bound_counts_bytes() {
     let mut bounded = Bounded::new(100, 10, Full::Drop);
     bounded.event("aaaaaa");
     assert_eq!(bounded.take(1), "a");
-    assert_eq!((bounded.event("bbbbbb"), bounded.event("bb")), (Queued::Dropped, Queued::Yes));
-    assert_eq!(bounded.rest(), "aaaaabb");
+    assert_eq!((bounded.event("bb"), bounded.event("cccccc"), bounded.event("dd")), (Queued::Yes, Queued::Dropped, Queued::Yes));
+    assert_eq!(bounded.rest(), "aaaaabbdd");
 }
 
 /// What is no event, such as the head of a response or its end, is never dropped, and a last word always has room.
