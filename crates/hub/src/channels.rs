@@ -3,7 +3,6 @@
 use crate::channel::{CachedEvent, Emission, State};
 use crate::commit::Waiting;
 use crate::peer;
-use crate::recent::{Over, Recent};
 use crate::shared::{Due, Shared};
 use crate::user::Users;
 use crate::{
@@ -28,7 +27,7 @@ type Map = HashMap<ChannelName, Arc<Channel>, FixedState>;
 /// caches; no two of the last four at once. Nothing here waits while it holds one.
 #[derive(Debug)]
 pub struct Channels {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     me: Weak<Self>,
     /// The settings that timers use; everybody else brings them.
     app: RwLock<Arc<App>>,
@@ -66,23 +65,6 @@ impl Channels {
         if old.recents != app.recents {
             self.stores.store(app.recents.stores_any(), Ordering::Relaxed);
             self.reload_recents(&app);
-        }
-    }
-
-    /// Has channels that keep recent events keep as many as the app says now. Others begin when they are made anew, or read.
-    fn reload_recents(&self, app: &App) {
-        for stripe in &self.stripes {
-            let channels: Vec<_> = read(stripe).values().cloned().collect();
-            for channel in channels {
-                if let Some(mut state) = channel.lock()
-                    && let Some(recent) = &mut state.recent
-                {
-                    recent.set(app.recents.of(channel.name.as_str()));
-                    // What is too much goes at once.
-                    recent.timer = Some(Time::ZERO);
-                    self.shared.schedule(Time::ZERO, Due::Recent, &channel);
-                }
-            }
         }
     }
 
@@ -396,53 +378,8 @@ impl Channels {
         state.push(&self.shared, || Item::Follow { channel_id: channel.id, alias: alias.clone(), added });
     }
 
-    /// Has somebody read the channel, and tells what was missed.
-    fn read(&self, app: &App, channel: &Arc<Channel>, state: &mut State, since: Since, now: Time) -> Missed {
-        let serial = state.joins_at(true);
-        let recent = state.recent.get_or_insert_with(|| Box::new(Recent::new(&self.shared, app.recents.of(channel.name.as_str()), serial)));
-        recent.enter();
-        match since {
-            Since::Now => Missed::default(),
-            Since::Position(position) => recent.missed(position, serial, self.stores(&channel.name), now),
-        }
-    }
-
-    /// Has a timer look at what is kept, unless one will.
-    fn look_after(&self, channel: &Arc<Channel>, recent: &mut Recent, now: Time) {
-        if recent.timer.is_none()
-            && let Ok(Some(due)) = recent.tick(now)
-        {
-            recent.timer = Some(due);
-            self.shared.schedule(due, Due::Recent, channel);
-        }
-    }
-
-    /// Events of these channels may have been lost before they came here: whoever can be told so is, and whoever comes back later will be.
-    pub fn gap(&self, wanted: impl Fn(&ChannelName) -> bool, now: Time) {
-        let app = self.settings();
-        for stripe in &self.stripes {
-            let channels: Vec<_> = read(stripe).values().filter(|channel| wanted(&channel.name)).cloned().collect();
-            channels.iter().for_each(|channel| self.gap_on(&app, channel, now));
-        }
-    }
-
-    /// The same for one channel, if it is there.
-    pub fn gap_at(&self, name: &ChannelName, now: Time) {
-        if let Some(channel) = self.find(name.as_str()) {
-            self.gap_on(&self.settings(), &channel, now);
-        }
-    }
-
-    fn gap_on(&self, app: &App, channel: &Arc<Channel>, now: Time) {
-        let Some(mut state) = channel.lock() else { return };
-        if !state.gone {
-            let event = state.place(&self.emission(app, channel), None, Body::Gap);
-            self.release(app, channel, &mut state, event, now);
-        }
-    }
-
     /// Lets the shards have an event that has its place, or has it wait behind a commit. Returns whether more channels remember now than may.
-    fn release(&self, app: &App, channel: &Arc<Channel>, state: &mut State, event: Arc<Event>, now: Time) -> bool {
+    pub(crate) fn release(&self, app: &App, channel: &Arc<Channel>, state: &mut State, event: Arc<Event>, now: Time) -> bool {
         if let Some(held) = &mut state.held {
             held.queue.push_back(Waiting::Event(event));
             return false;
@@ -508,22 +445,6 @@ impl Channels {
         self.remove_if_idle(channel, state);
     }
 
-    /// Drops recent events that are too old. When nobody is waited for any more, nobody can go on from where it was: what comes is not kept.
-    fn expire_recent(&self, channel: &Arc<Channel>, state: &mut State, now: Time) {
-        let Some(recent) = state.recent.as_mut().filter(|recent| recent.timer.is_none_or(|due| due <= now)) else { return };
-        recent.timer = None;
-        match recent.tick(now) {
-            Ok(due) => {
-                recent.timer = due;
-                due.into_iter().for_each(|due| self.shared.schedule(due, Due::Recent, channel));
-            }
-            Err(Over) => {
-                state.recent = None;
-                state.serial += 1;
-            }
-        }
-    }
-
     /// Forgets what the channel remembers if its time is over, or looks again when it will be.
     fn expire_cache(&self, channel: &Arc<Channel>, state: &mut State, now: Time) {
         match &state.cache {
@@ -564,11 +485,8 @@ impl Channels {
     /// The occupied channels whose names start with `prefix` and pass `wanted`, in byte order. Takes as long as there are channels.
     #[must_use]
     pub fn occupied(&self, prefix: &str, wanted: impl Fn(&ChannelName) -> bool) -> Vec<(ChannelName, Occupancy)> {
-        let mut found = Vec::new();
-        for stripe in &self.stripes {
-            let channels: Vec<_> = read(stripe).values().filter(|channel| channel.name.as_str().starts_with(prefix)).cloned().collect();
-            found.extend(channels.into_iter().map(|channel| (channel.name.clone(), channel.occupancy())));
-        }
+        let channels = self.some(|name| name.as_str().starts_with(prefix));
+        let mut found: Vec<_> = channels.map(|channel| (channel.name.clone(), channel.occupancy())).collect();
         found.retain(|(name, occupancy)| occupancy.subscriptions > 0 && wanted(name));
         found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         found
@@ -628,6 +546,14 @@ impl Channels {
         self.len() == 0
     }
 
+    /// The channels whose names pass `wanted`, as they are found: stripe by stripe.
+    pub(crate) fn some(&self, wanted: impl Fn(&ChannelName) -> bool) -> impl Iterator<Item = Arc<Channel>> {
+        self.stripes.iter().flat_map(move |stripe| {
+            let found: Vec<_> = read(stripe).values().filter(|channel| wanted(&channel.name)).cloned().collect();
+            found
+        })
+    }
+
     /// The channel of that name, if there is one.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Arc<Channel>> {
@@ -652,11 +578,6 @@ impl Channels {
             Arc::new(Channel::new(name.clone(), id, serial, self.shared.inboxes.len(), recent, Weak::clone(&self.me)))
         });
         Arc::clone(channel)
-    }
-
-    /// What a new channel keeps, whoever is there.
-    fn recent(&self, app: &App, name: &ChannelName, serial: u64) -> Option<Box<Recent>> {
-        app.recents.always(name.as_str()).then(|| Box::new(Recent::new(&self.shared, app.recents.of(name.as_str()), serial)))
     }
 
     /// Marks an idle channel gone under its own lock, and only then takes it out of the map.
@@ -689,7 +610,7 @@ impl Channels {
         }
     }
 
-    fn emission<'a>(&'a self, app: &'a App, channel: &'a Channel) -> Emission<'a> {
+    pub(crate) fn emission<'a>(&'a self, app: &'a App, channel: &'a Channel) -> Emission<'a> {
         let wanted = !app.webhooks.is_empty() && channel.name.access() != Access::Reserved;
         Emission { channel, shared: &self.shared, facts: wanted.then_some(&app.id) }
     }

@@ -1,7 +1,8 @@
 //! The recent events of a channel, for those who were cut off and come back: what is kept, how much of it, and for how long.
 
-use crate::shared::Shared;
-use crate::{Body, Event, Time};
+use crate::channel::State;
+use crate::shared::{Due, Shared};
+use crate::{App, Body, Channel, ChannelName, Channels, Event, Time};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -289,6 +290,85 @@ impl Recent {
 impl Drop for Recent {
     fn drop(&mut self) {
         self.shared.recent.give_back(self.bytes);
+    }
+}
+
+impl Channels {
+    /// Has somebody read the channel, and tells what was missed.
+    pub(crate) fn read(&self, app: &App, channel: &Arc<Channel>, state: &mut State, since: Since, now: Time) -> Missed {
+        let serial = state.joins_at(true);
+        let recent = state.recent.get_or_insert_with(|| Box::new(Recent::new(&self.shared, app.recents.of(channel.name.as_str()), serial)));
+        recent.enter();
+        match since {
+            Since::Now => Missed::default(),
+            Since::Position(position) => recent.missed(position, serial, self.stores(&channel.name), now),
+        }
+    }
+
+    /// Has a timer look at what is kept, unless one will.
+    pub(crate) fn look_after(&self, channel: &Arc<Channel>, recent: &mut Recent, now: Time) {
+        if recent.timer.is_none()
+            && let Ok(Some(due)) = recent.tick(now)
+        {
+            recent.timer = Some(due);
+            self.shared.schedule(due, Due::Recent, channel);
+        }
+    }
+
+    /// Events of these channels may have been lost before they came here: whoever can be told so is, and whoever comes back later will be.
+    pub fn gap(&self, wanted: impl Fn(&ChannelName) -> bool, now: Time) {
+        let app = self.settings();
+        self.some(wanted).for_each(|channel| self.gap_on(&app, &channel, now));
+    }
+
+    /// The same for one channel, if it is there.
+    pub fn gap_at(&self, name: &ChannelName, now: Time) {
+        if let Some(channel) = self.find(name.as_str()) {
+            self.gap_on(&self.settings(), &channel, now);
+        }
+    }
+
+    fn gap_on(&self, app: &App, channel: &Arc<Channel>, now: Time) {
+        let Some(mut state) = channel.lock() else { return };
+        if !state.gone {
+            let event = state.place(&self.emission(app, channel), None, Body::Gap);
+            self.release(app, channel, &mut state, event, now);
+        }
+    }
+
+    /// Drops recent events that are too old. When nobody is waited for any more, nobody can go on from where it was: what comes is not kept.
+    pub(crate) fn expire_recent(&self, channel: &Arc<Channel>, state: &mut State, now: Time) {
+        let Some(recent) = state.recent.as_mut().filter(|recent| recent.timer.is_none_or(|due| due <= now)) else { return };
+        recent.timer = None;
+        match recent.tick(now) {
+            Ok(due) => {
+                recent.timer = due;
+                due.into_iter().for_each(|due| self.shared.schedule(due, Due::Recent, channel));
+            }
+            Err(Over) => {
+                state.recent = None;
+                state.serial += 1;
+            }
+        }
+    }
+
+    /// What a new channel keeps, whoever is there.
+    pub(crate) fn recent(&self, app: &App, name: &ChannelName, serial: u64) -> Option<Box<Recent>> {
+        app.recents.always(name.as_str()).then(|| Box::new(Recent::new(&self.shared, app.recents.of(name.as_str()), serial)))
+    }
+
+    /// Has channels that keep recent events keep as many as the app says now. Others begin when they are made anew, or read.
+    pub(crate) fn reload_recents(&self, app: &App) {
+        for channel in self.some(|_| true) {
+            if let Some(mut state) = channel.lock()
+                && let Some(recent) = &mut state.recent
+            {
+                recent.set(app.recents.of(channel.name.as_str()));
+                // What is too much goes at once.
+                recent.timer = Some(Time::ZERO);
+                self.shared.schedule(Time::ZERO, Due::Recent, &channel);
+            }
+        }
     }
 }
 

@@ -348,6 +348,7 @@ impl Connection {
         match self.stage.open_mut() {
             // It has asked again already.
             Some(Open { waiting: Some(waiting), .. }) => {
+                unread.question = waiting.question.take();
                 *waiting = unread;
                 Verdict::Keep
             }

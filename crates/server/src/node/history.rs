@@ -132,8 +132,9 @@ impl Node {
         let Some(store) = self.store() else { return Ok(()) };
         // What their Redis had while no server ran is not stored.
         self.relays.iter().for_each(|relay| self.histories.break_off(&relay.config.app));
-        store.begin_run(self.hub.epoch()).await?;
-        self.tell_histories(store).await
+        self.tell_histories(store).await?;
+        // After that: its readers have missed nothing of what was not stored before.
+        store.begin_run(self.hub.epoch()).await
     }
 
     async fn tell_histories(&self, store: &Store) -> Result<(), StoreError> {

@@ -47,7 +47,8 @@ impl Store {
         self.change((Change::BeginRun(epoch, reply), answer)).await
     }
 
-    /// Notes of which channels every event is stored from now on, of all apps. Where that was so before, it has been so since then.
+    /// Notes of which channels every event is stored from now on, of all apps. Where that was so before, it has been so since then. A run begins after
+    /// that: what it stores comes later.
     ///
     /// # Errors
     /// [`StoreError`]: nothing was changed.

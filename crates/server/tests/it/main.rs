@@ -19,11 +19,13 @@ mod edges;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
-mod outage;
+pub mod outage;
 #[cfg(test)]
 pub mod poller;
 #[cfg(test)]

@@ -86,14 +86,19 @@ impl Troubled {
 }
 
 /// A small disk, if we may make one.
-struct Disk {
+pub struct Disk {
     place: TempDir,
 }
 
 impl Disk {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let place = tempfile::tempdir().unwrap();
         mount("size=1m", place.path()).then_some(Self { place })
+    }
+
+    /// The URL of a store on it.
+    pub fn store(&self) -> String {
+        format!("sqlite:{}", self.place.path().join("tidings.db").display())
     }
 
     fn grow(&self) {
@@ -117,8 +122,7 @@ impl Drop for Disk {
 fn a_full_disk_is_coped_with() {
     let Some(disk) = Disk::new() else { return a_full_store_is_coped_with() };
     let directory = tempfile::tempdir().unwrap();
-    let store = format!("sqlite:{}", disk.place.path().join("tidings.db").display());
-    let mut troubled = Troubled::new(Process::start(directory.path(), &config(&store, "")));
+    let mut troubled = Troubled::new(Process::start(directory.path(), &config(&disk.store(), "")));
     let refusal = troubled.fill();
     troubled.copes(&refusal, "the disk of the store is full");
     disk.grow();

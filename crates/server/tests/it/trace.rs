@@ -1,5 +1,6 @@
 //! The order of what a server asks of its kernel: first the disk, then the answer.
 
+use crate::client::publish;
 use crate::process::{Process, config, request};
 use crate::scene::eventually;
 use std::collections::HashMap;
@@ -57,20 +58,50 @@ fn calls(trace: &str) -> Vec<Call> {
     calls
 }
 
+/// How events are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Api {
+    /// Pushi's, on the shard.
+    Pushi,
+    /// Pusher's, on channels with a history, beside the shards.
+    Pusher,
+}
+
+impl Api {
+    fn config(self) -> String {
+        match self {
+            Self::Pushi => config("sqlite:tidings.db", ""),
+            Self::Pusher => "[[apps]]\nid = \"1\"\nkey = \"key\"\nsecret = \"secret-of-the-app\"\n\
+                 recent = [{ channels = \"traced-*\", stored = true }]\n[[listeners]]\naddress = \"127.0.0.1:0\"\ndialects = [\"pusher\"]\n\
+                 [store]\nurl = \"sqlite:tidings.db\"\n[log]\nformat = \"json\"\n[drain]\ndrain = \"0 s\"\nwebhooks = \"0 s\"\n"
+                .to_owned(),
+        }
+    }
+
+    /// A publish on a channel, as somebody sends it who has logged in with that token.
+    fn request(self, token: &str, channel: &str, data: &str) -> String {
+        match self {
+            Self::Pushi => {
+                request("POST", &format!("/events?sid={token}"), &serde_json::json!({ "channel": channel, "data": data }).to_string())
+            }
+            Self::Pusher => publish(channel, "e", data),
+        }
+    }
+}
+
 /// Has events published under `strace`, and gives what it wrote.
-fn traced(directory: &Path) -> String {
+fn traced(directory: &Path, api: Api) -> String {
     let file = directory.join("trace");
     let mut strace = Command::new("strace");
     // As a grandchild it leaves the server our child, whom we can stop.
     strace.args(["-D", "-f", "-y", "-s", "8192", "-e", CALLS, "-o"]).arg(&file).arg(env!("CARGO_BIN_EXE_tidings"));
-    let process = Process::by(strace, directory, &config("sqlite:tidings.db", ""));
-    let token = process.login();
+    let process = Process::by(strace, directory, &api.config());
+    let token = if api == Api::Pushi { process.login() } else { String::new() };
     let publish = |publisher: usize| {
         let mut peer = process.peer();
         for number in 0..EVENTS {
-            let body =
-                serde_json::json!({ "channel": format!("traced-{}", publisher % 2), "data": format!("event:{publisher}-{number};") });
-            let response = peer.ask(request("POST", &format!("/events?sid={token}"), &body.to_string()));
+            let data = format!("event:{publisher}-{number};");
+            let response = peer.ask(api.request(&token, &format!("traced-{}", publisher % 2), &data));
             assert_eq!(response.status, 200, "{response:?}");
         }
     };
@@ -86,11 +117,14 @@ fn traced(directory: &Path) -> String {
 /// I-3.4: a publish that is to be stored is answered after the sync of the journal that it was written to before.
 #[test]
 fn answers_follow_the_disk() {
-    if std::env::var_os("TIDINGS_WITHOUT_STRACE").is_some() {
-        return;
+    if std::env::var_os("TIDINGS_WITHOUT_STRACE").is_none() {
+        [Api::Pushi, Api::Pusher].into_iter().for_each(follow_the_disk);
     }
+}
+
+fn follow_the_disk(api: Api) {
     let directory = tempfile::tempdir().unwrap();
-    let trace = traced(directory.path());
+    let trace = traced(directory.path(), api);
     let calls = calls(&trace);
     let (mut written, mut syncs) = (HashMap::new(), Vec::new());
     let (mut asked, mut answered) = (HashMap::new(), 0);
@@ -101,7 +135,8 @@ fn answers_follow_the_disk() {
             }
         } else if call.is(&["fsync", "fdatasync"], "-wal") && call.text.ends_with("= 0") {
             syncs.push(call);
-        } else if call.text.contains("POST /events") && call.is(&["read", "readv", "recvfrom", "recvmsg"], "]") {
+        } else if call.text.contains("POST /") && call.text.contains("/events?") && call.is(&["read", "readv", "recvfrom", "recvmsg"], "]")
+        {
             asked.insert(call.socket().unwrap(), call.events().next().unwrap());
         } else if call.text.contains("\"HTTP/1.1 200 ") && call.is(&["write", "writev", "sendto", "sendmsg"], "]") {
             let Some(event) = call.socket().and_then(|socket| asked.remove(socket)) else { continue };
@@ -111,5 +146,5 @@ fn answers_follow_the_disk() {
             answered += 1;
         }
     }
-    assert_eq!(answered, PUBLISHERS * EVENTS);
+    assert_eq!(answered, PUBLISHERS * EVENTS, "{api:?}");
 }

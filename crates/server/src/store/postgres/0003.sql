@@ -1,7 +1,7 @@
 -- Runs of servers: the number in the positions that they gave out, and the last event before them.
 CREATE TABLE runs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, epoch bigint NOT NULL UNIQUE, last bigint NOT NULL);
 
--- Of which channels of an app every event is stored, and the last event before that began.
+-- Of which channels of an app every event is stored, and since when: an id that no event has.
 CREATE TABLE histories (app text PRIMARY KEY, channels text NOT NULL, since bigint NOT NULL);
 
 -- The last event of a channel that was removed because there were too many, and, as channel '', the last one of the app that was too old.

@@ -16,9 +16,11 @@ pub(super) async fn begin_run(client: &Client, epoch: u64) -> Result<(), Error> 
 pub(super) async fn cover(client: &Client, all: &[Coverage]) -> Result<(), Error> {
     let apps: Vec<&str> = all.iter().map(|coverage| coverage.app.as_str()).collect();
     client.execute("DELETE FROM histories WHERE app <> ALL ($1)", &[&apps]).await?;
+    // An id of its own, so that whoever was at the last event before it is told from those who come later.
     let note = "
-        INSERT INTO histories (app, channels, since) SELECT $1::text, $2::text, last_value FROM event_ids ON CONFLICT (app)
-        DO UPDATE SET channels = excluded.channels, since = excluded.since WHERE histories.channels <> excluded.channels OR $3::boolean";
+        INSERT INTO histories (app, channels, since) SELECT $1::text, $2::text, take_event_ids(1)
+        WHERE $3::boolean OR NOT EXISTS (SELECT 1 FROM histories WHERE app = $1 AND channels = $2)
+        ON CONFLICT (app) DO UPDATE SET channels = excluded.channels, since = excluded.since";
     for Coverage { app, channels, anew } in all {
         client.execute(note, &[&app.as_str(), channels, anew]).await?;
     }

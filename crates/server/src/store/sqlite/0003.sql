@@ -1,7 +1,7 @@
 -- Runs of servers: the number in the positions that they gave out, and the last event before them.
 CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, epoch INTEGER NOT NULL UNIQUE, last INTEGER NOT NULL) STRICT;
 
--- Of which channels of an app every event is stored, and the last event before that began.
+-- Of which channels of an app every event is stored, and since when: an id that no event has.
 CREATE TABLE histories (app INTEGER PRIMARY KEY, channels TEXT NOT NULL, since INTEGER NOT NULL) STRICT;
 
 -- The last event of a channel that was removed because there were too many, and, as channel 0, the last one of the app that was too old.

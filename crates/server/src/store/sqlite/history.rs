@@ -49,12 +49,17 @@ pub(super) fn cover(connection: &Connection, all: &[Coverage]) -> rusqlite::Resu
             end.execute([number])?;
         }
     }
-    let mut note = connection.prepare_cached(&format!(
-        "INSERT INTO histories (app, channels, since) VALUES (?1, ?2, {LAST}) ON CONFLICT (app)
-         DO UPDATE SET channels = excluded.channels, since = excluded.since WHERE channels <> excluded.channels OR ?3"
-    ))?;
+    let mut goes_on = connection.prepare_cached("SELECT 1 FROM histories WHERE app = ?1 AND channels = ?2")?;
+    // An id of its own, so that whoever was at the last event before it is told from those who come later.
+    let mut begin = connection.prepare_cached("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'events'")?;
+    let mut note =
+        connection.prepare_cached(&format!("INSERT OR REPLACE INTO histories (app, channels, since) VALUES (?1, ?2, {LAST})"))?;
     for Coverage { app, channels, anew } in all {
-        note.execute((numbers::make_app(connection, app)?, channels, anew))?;
+        let number = numbers::make_app(connection, app)?;
+        if *anew || !goes_on.exists((number, channels))? {
+            begin.execute([])?;
+            note.execute((number, channels))?;
+        }
     }
     Ok(())
 }

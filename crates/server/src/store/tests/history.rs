@@ -141,21 +141,24 @@ pub(super) async fn a_history_begins_when_all_is_stored(bench: Bench) {
     publish(&db, "news", 1, 2).await;
     publish(&db, "news", 1, 3).await;
     for again in ["the first time", "after a restart"] {
-        // Whoever was there when it began, or later.
-        for (serial, wanted) in [(1, "1@2 1@3"), (2, "1@3"), (3, "")] {
+        // Whoever was at the last event before that is not known to have missed nothing since.
+        for (serial, wanted) in [(1, "gap"), (2, "1@3"), (3, "")] {
             assert_eq!(missed(&db, "news", (1, serial)).await, wanted, "{again}");
         }
         assert_eq!(missed(&db, "quiet", (1, 5)).await, "gap", "the run began before");
         cover(&db, "news", false).await;
     }
     cover(&db, "news", true).await;
-    assert_eq!((missed(&db, "news", (1, 2)).await, missed(&db, "news", (1, 3)).await), ("gap".to_owned(), String::new()));
+    assert_eq!(missed(&db, "news", (1, 3)).await, "gap");
     publish(&db, "news", 1, 4).await;
-    cover(&db, "news*", false).await;
     assert_eq!((missed(&db, "news", (1, 3)).await, missed(&db, "news", (1, 4)).await), ("gap".to_owned(), String::new()));
+    cover(&db, "news*", false).await;
+    assert_eq!(missed(&db, "news", (1, 4)).await, "gap");
+    publish(&db, "news", 1, 5).await;
+    assert_eq!(missed(&db, "news", (1, 5)).await, "");
     let other = Coverage { app: AppId::new("other"), channels: "*".to_owned(), anew: false };
     db.cover(vec![other]).await.unwrap();
-    assert_eq!(missed(&db, "news", (1, 4)).await, "gap");
+    assert_eq!(missed(&db, "news", (1, 5)).await, "gap");
     cover(&db, "news*", false).await;
     db.begin_run(2).await.unwrap();
     assert_eq!(missed(&db, "quiet", (2, 5)).await, "");
@@ -197,8 +200,7 @@ pub(super) async fn an_app_whose_events_aged_says_so(mut bench: Bench) {
     let db = bench.open();
     cover(&db, "all", false).await;
     db.begin_run(1).await.unwrap();
-    let before = trace(&db, "quiet", (1, 9)).await;
-    assert_eq!(before, Some(0));
+    assert!(trace(&db, "quiet", (1, 9)).await.is_some());
     for serial in 1..=3 {
         publish(&db, "cut", 1, serial).await;
     }
