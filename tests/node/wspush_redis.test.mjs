@@ -122,13 +122,13 @@ describe('Redis ends and comes back', () => {
   });
 });
 
-describe('ways to Redis', () => {
-  const redis = startRedis({ after });
+const shared = await startRedis({ after });
 
+describe('ways to Redis', () => {
   test('W-2.1 W-2.6 a prefix is what it says, to the letter', async (t) => {
-    const publisher = await (await redis).client(t);
+    const publisher = await shared.client(t);
     for (const [prefix, near] of [['a*[b]?\\', 'aXXbYc'], ['*', 'x'], ['[ab].', 'a.'], ['w?.', 'wx.'], ['back\\slash.', 'backslash.'], ['^é ü.', 'e u.']]) {
-      const relay = await startRelay(t, await redis, { prefix });
+      const relay = await startRelay(t, shared, { prefix });
       const [frames, events] = [await websocket(t, relay, 'Foo'), await stream(t, relay, 'Foo')];
       assert.equal(await publisher.publish(`${near}Foo`, 'for others'), 0, prefix);
       assert.equal(await publisher.publish(`${prefix}Foo`, 'for it'), 1, prefix);
