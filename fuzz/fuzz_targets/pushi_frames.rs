@@ -106,7 +106,7 @@ impl Peer {
             }
             Action::Hold | Action::Release | Action::Close(_) => {}
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("no text asks for {action:?}"),
-            Action::Ping(_) | Action::Pong | Action::SendBinary(_) | Action::SignIn(_) | Action::Authorized | Action::AskThen(_) => {
+            Action::Ping(_) | Action::Pong | Action::SendBinary(_) | Action::SignIn(_) | Action::Authorized | Action::AskThen(_) | Action::Await => {
                 panic!("no text asks for {action:?}")
             }
         }

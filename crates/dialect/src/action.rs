@@ -32,6 +32,8 @@ pub enum Input<'a> {
     Unsubscribed(&'a ChannelName),
     /// The answer to [`Action::Ask`].
     Answered(Result<Answer, Unanswered>),
+    /// All that was queued before [`Action::Await`] is taken.
+    Taken,
     /// The answer to [`Action::Command`].
     Commanded(Result<Reply, CommandFailed>),
     /// An event of [`Action::Store`], or of [`Action::Publish`] on a channel whose events are stored, could not be, and nobody got it.
@@ -114,6 +116,8 @@ pub enum Action {
     Ask(Question),
     /// The same, once the peer has taken all that is queued.
     AskThen(Question),
+    /// Feed [`Input::Taken`] when the peer has taken all that is queued.
+    Await,
     /// Run a command that the operator added, then feed [`Input::Commanded`]. Until then no message of the peer is fed (Y-9.5).
     Command(Command),
     /// Queue this text message for another connection of the same app and dialect, if there is one.

@@ -124,7 +124,7 @@ impl Session {
                 refuse(&format_args!("The event {event} on channel {channel} was not stored, and nobody got it: {why}"), actions);
             }
             // What other dialects ask for.
-            Input::Unsubscribed(_) | Input::Answered(_) | Input::Follow { .. } => {}
+            Input::Unsubscribed(_) | Input::Answered(_) | Input::Taken | Input::Follow { .. } => {}
             Input::NotText | Input::Commanded(_) => {}
         }
     }

@@ -133,6 +133,7 @@ impl Session {
             Input::Subscribed { channel, answer } => self.subscribed(channel, answer, subscriptions, actions),
             Input::Unsubscribed(channel) => self.unsubscribed(channel, subscriptions, actions),
             Input::Answered(answer) => self.answered(answer, subscriptions, actions),
+            Input::Taken => {}
             Input::NotStored { channel, event, why } => {
                 self.refuse(channel.as_str(), event, &Refusal::new(Code::Internal, why), actions);
             }

@@ -109,7 +109,7 @@ impl Session {
             Input::End(end) => self.close(end, actions),
             // What this dialect has no words for.
             Input::Ping | Input::Pong(_) | Input::Tick | Input::SignedIn(_) | Input::Watched { .. } => {}
-            Input::Answered(_) | Input::NotStored { .. } | Input::Follow { .. } => {}
+            Input::Answered(_) | Input::Taken | Input::NotStored { .. } | Input::Follow { .. } => {}
         }
     }
 

@@ -45,7 +45,7 @@ enum Stage {
     Joining(Box<Beginning>),
     /// All are joined, and the store was asked where the reader is in it.
     Tracing(Box<Beginning>),
-    /// The store is asked for what was missed.
+    /// What was missed is told, in portions: each when the reader has taken the one before.
     Telling(Box<Telling>),
     Live,
 }
@@ -58,14 +58,36 @@ struct Beginning {
     joined: Vec<(u64, Missed)>,
 }
 
-/// What is stored is told, channel by channel.
+/// What was missed, channel by channel.
 #[derive(Debug)]
 struct Telling {
     /// Where the reader is.
     positions: Vec<Position>,
-    /// The channels to go, each with its place among all, where to go on and where it was joined. The store was asked for the first.
-    rest: VecDeque<(usize, StorePlace, Position)>,
+    rest: VecDeque<Rest>,
+    /// What happens now is kept back.
+    holds: bool,
 }
+
+/// What a reader is still to be told of a channel.
+#[derive(Debug)]
+struct Rest {
+    /// The channel's place among all.
+    at: usize,
+    /// Where it was joined.
+    joined: Position,
+    from: From,
+}
+
+/// Where that comes from.
+#[derive(Debug)]
+enum From {
+    /// The store, from there on. It was asked for the first channel.
+    Store(StorePlace),
+    Kept(std::vec::IntoIter<Arc<Event>>),
+}
+
+/// What a reader is told at once of what it has missed; what is behind it waits here, and not as its debt.
+const PORTION: usize = 64 * 1024;
 
 impl Session {
     /// A stream that may be read, in a run with that epoch.
@@ -104,6 +126,7 @@ impl Session {
             Input::Subscribed { answer: Ok(joined), .. } => self.joined(joined.serial, joined.missed, actions),
             Input::Subscribed { answer: Err(_), .. } => actions.push_back(close()),
             Input::Answered(answer) => self.answered(answer.ok(), actions),
+            Input::Taken => self.taken(actions),
             Input::Tick if self.next_heartbeat <= now => {
                 self.next_heartbeat = now + self.settings.heartbeat;
                 actions.push_back(Action::Send(Bytes::from_static(codec::HEARTBEAT)));
@@ -155,7 +178,7 @@ impl Session {
         let positions = beginning.wanted(&names);
         let Stage::Joining(beginning) = std::mem::replace(&mut self.stage, Stage::Live) else { return };
         if positions.is_empty() {
-            return self.begin(*beginning, &[], actions);
+            return self.begin(*beginning, &[], false, actions);
         }
         self.stage = Stage::Tracing(beginning);
         actions.extend([Action::Hold, Action::Ask(Question::Trace { positions })]);
@@ -166,10 +189,7 @@ impl Session {
         match std::mem::replace(&mut self.stage, Stage::Live) {
             Stage::Tracing(beginning) => {
                 let places = if let Some(Answer::Traced(places)) = answer { places } else { Vec::new() };
-                self.begin(*beginning, &places, actions);
-                if matches!(self.stage, Stage::Live) {
-                    actions.push_back(Action::Release);
-                }
+                self.begin(*beginning, &places, true, actions);
             }
             Stage::Telling(telling) => {
                 let page = if let Some(Answer::Behind(page)) = answer { page } else { None };
@@ -179,8 +199,9 @@ impl Session {
         }
     }
 
-    /// Says where the reader is, what it may have missed, and what it has missed; `places` are those of the store for the channels that it was asked for.
-    fn begin(&mut self, beginning: Beginning, places: &[Option<StorePlace>], actions: &mut Actions) {
+    /// Says where the reader is, what it may have missed, and what it has missed; `places` are those of the store for the channels that it was asked
+    /// for. `holds` if what happens now is kept back already.
+    fn begin(&mut self, beginning: Beginning, places: &[Option<StorePlace>], holds: bool, actions: &mut Actions) {
         let names = self.names();
         let epoch = self.epoch;
         let known = beginning.positions(&names);
@@ -205,41 +226,31 @@ impl Session {
             codec::encode_gap(channel, (place + 1 == gaps.len()).then_some(At::Id(&id)), &mut out);
         }
         actions.push_back(Action::Send(out.into()));
-        let mut rest = VecDeque::new();
+        let (mut kept, mut rest) = (VecDeque::new(), VecDeque::new());
         for (at, (serial, missed)) in beginning.joined.into_iter().enumerate() {
             let joined = Position { epoch, serial };
-            if let Some(place) = stored[at] {
-                rest.push_back((at, place, joined));
-                continue;
-            }
-            let mut out = Vec::new();
-            for event in &missed.events {
-                positions[at] = Position { epoch, serial: event.serial };
-                // What cannot be said is passed over, as it is when it happens.
-                let _ = codec::encode_event(event, At::Id(&Id::new(&names, &positions)), &mut out);
-            }
-            positions[at] = joined;
-            if !out.is_empty() {
-                actions.push_back(Action::Send(out.into()));
+            match stored[at] {
+                Some(place) => rest.push_back(Rest { at, joined, from: From::Store(place) }),
+                None => kept.push_back(Rest { at, joined, from: From::Kept(missed.events.into_iter()) }),
             }
         }
-        if !rest.is_empty() {
-            self.go_on(Telling { positions, rest }, actions);
-        }
+        // What is here goes first.
+        kept.append(&mut rest);
+        self.go_on(Telling { positions, rest: kept, holds }, actions);
     }
 
     /// Tells some of what a channel has stored; that it may have missed some if that is not there any more.
     fn tell(&mut self, mut telling: Telling, page: Option<Page>, actions: &mut Actions) {
         let names = self.names();
-        let Telling { positions, rest } = &mut telling;
-        let Some((at, place, joined)) = rest.front_mut() else { return };
+        let Telling { positions, rest, .. } = &mut telling;
+        let Some(Rest { at, joined, from }) = rest.front_mut() else { return };
         let mut out = Vec::new();
         for event in page.iter().flat_map(|page| &page.events) {
             positions[*at] = event.position;
             let _ = codec::encode_stored(event, At::Id(&Id::new(&names, positions)), &mut out);
         }
         match page {
-            Some(Page { next: Some(next), .. }) => *place = next,
+            Some(Page { next: Some(next), .. }) => *from = From::Store(next),
             end => {
                 positions[*at] = *joined;
                 if end.is_none() {
@@ -254,12 +265,54 @@ impl Session {
         self.go_on(telling, actions);
     }
 
-    /// Asks for more of what is stored, or is done with that.
-    fn go_on(&mut self, telling: Telling, actions: &mut Actions) {
-        let Some(&(at, place, until)) = telling.rest.front() else { return actions.push_back(Action::Release) };
-        let channel = self.channels[at].0.clone();
-        actions.push_back(Action::AskThen(Question::Behind { channel, place, until }));
+    /// The reader has what it was told so far.
+    fn taken(&mut self, actions: &mut Actions) {
+        match std::mem::replace(&mut self.stage, Stage::Live) {
+            Stage::Telling(telling) => self.go_on(*telling, actions),
+            stage => self.stage = stage,
+        }
+    }
+
+    /// Tells a portion of what is here, asks for more of what is stored, or is done with all that.
+    fn go_on(&mut self, mut telling: Telling, actions: &mut Actions) {
+        let portion = telling.portion(&self.names());
+        if !portion.is_empty() {
+            actions.push_back(Action::Send(portion.into()));
+        }
+        let next = match telling.rest.front() {
+            None if telling.holds => return actions.push_back(Action::Release),
+            None => return,
+            Some(Rest { from: From::Kept(_), .. }) => Action::Await,
+            Some(Rest { from: From::Store(place), at, joined }) => {
+                Action::AskThen(Question::Behind { channel: self.channels[*at].0.clone(), place: *place, until: *joined })
+            }
+        };
+        if !std::mem::replace(&mut telling.holds, true) {
+            actions.push_back(Action::Hold);
+        }
+        actions.push_back(next);
         self.stage = Stage::Telling(Box::new(telling));
+    }
+}
+
+impl Telling {
+    /// Takes the blocks of what is here, until that is a portion or the store is to be asked.
+    fn portion(&mut self, names: &[ChannelName]) -> Vec<u8> {
+        let Self { positions, rest, .. } = self;
+        let mut out = Vec::new();
+        while let Some(Rest { at, joined, from: From::Kept(events) }) = rest.front_mut() {
+            for event in events.by_ref() {
+                positions[*at] = Position { epoch: joined.epoch, serial: event.serial };
+                // What cannot be said is passed over, as it is when it happens.
+                let _ = codec::encode_event(&event, At::Id(&Id::new(names, positions)), &mut out);
+                if out.len() >= PORTION {
+                    return out;
+                }
+            }
+            positions[*at] = *joined;
+            rest.pop_front();
+        }
+        out
     }
 }
 

@@ -96,7 +96,7 @@ impl Session {
             Input::Tick => self.tick(now, actions),
             // What this dialect has no words for.
             Input::Subscribed { answer: Ok(_), .. } | Input::Unsubscribed(_) | Input::Ping | Input::Pong(_) => {}
-            Input::SignedIn(_) | Input::Watched { .. } | Input::Answered(_) | Input::Commanded(_) => {}
+            Input::SignedIn(_) | Input::Watched { .. } | Input::Answered(_) | Input::Taken | Input::Commanded(_) => {}
             Input::NotStored { .. } | Input::Follow { .. } => {}
         }
     }

@@ -11,6 +11,10 @@ impl Connection {
         let Stage::Session(open) = &mut self.stage else { return Verdict::Keep };
         // Behind the request for a stream nothing is expected.
         if open.session.body().is_some() {
+            if open.awaits && core.outgoing.owed(self.slot) == 0 {
+                open.awaits = false;
+                self.step(Input::Taken, core);
+            }
             return Verdict::Keep;
         }
         if open.framed().is_some_and(Framed::is_draft) {

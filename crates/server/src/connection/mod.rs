@@ -178,7 +178,8 @@ impl Connection {
             }
             Stage::Session(open) => {
                 open.ask_then(core);
-                return Verdict::Keep;
+                // What the session says then is more than may be done in the midst of writing.
+                return if open.awaits { Verdict::Again } else { Verdict::Keep };
             }
             _ => return Verdict::Keep,
         };

@@ -32,6 +32,8 @@ pub(crate) struct Open {
     pub(super) app: Arc<AppHandle>,
     /// A client event was published though there was no room: nothing more is read until there is.
     pub(super) parked: bool,
+    /// The session is told when its peer has taken all that is queued.
+    pub(super) awaits: bool,
     /// The store was asked.
     pub(super) waiting: Option<Box<Unread>>,
     /// Counted among the app's connections.
@@ -222,6 +224,11 @@ impl Connection {
                 open.waiting = Some(Box::default());
                 core.node.ask(&open.app.app.id, open.session.socket_id(), question);
             }
+            Action::Await => {
+                open.awaits = true;
+                // Its turn to be written comes, even if nothing is queued.
+                core.outgoing.touch(self.slot);
+            }
             Action::AskThen(question) => {
                 open.waiting = Some(Box::new(Unread { question: Some(question), ..Unread::default() }));
                 // Its turn to be written comes, even if nothing is queued.
@@ -256,7 +263,7 @@ impl Open {
         let counts = !matches!(session, Session::Pusher(_)) || !app.app.authorized_connections;
         let counted = counts.then(|| Counted::new(&app.connections));
         let _session = Counted::new(&core.node.sessions);
-        Self { decoder, rare: None, session, app, parked: false, waiting: None, counted, _session }
+        Self { decoder, rare: None, session, app, parked: false, awaits: false, waiting: None, counted, _session }
     }
 
     /// What SockJS puts around its messages on a WebSocket.

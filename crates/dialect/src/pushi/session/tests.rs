@@ -119,7 +119,9 @@ impl World {
             Action::Release => self.log.push("release".to_owned()),
             Action::Close(close) => self.log.push(format!("close {}", close.code)),
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
-            Action::SignIn(_) | Action::Authorized | Action::SendBinary(_) | Action::Pong | Action::AskThen(_) => panic!("{action:?}"),
+            Action::SignIn(_) | Action::Authorized | Action::SendBinary(_) | Action::Pong | Action::AskThen(_) | Action::Await => {
+                panic!("{action:?}")
+            }
         }
     }
 

@@ -112,6 +112,7 @@ impl World {
                 let page = Page { events: events.iter().map(|text| stored(text)).collect(), next };
                 self.feed(Input::Answered(Ok(Answer::Behind(Some(page)))))
             }
+            ["taken"] => self.feed(Input::Taken),
             ["gone"] => self.feed(Input::Answered(Ok(Answer::Behind(None)))),
             ["away"] => self.feed(Input::Answered(Err(Unanswered::Unavailable("it is away".to_owned())))),
             ["live", channel, text] => {
@@ -137,6 +138,7 @@ impl World {
             Action::AskThen(Question::Behind { channel, place, until }) => {
                 vec![format!("behind {channel} {} until {}", place.0, shown(until))]
             }
+            Action::Await => vec!["await".to_owned()],
             Action::Hold => vec!["hold".to_owned()],
             Action::Release => vec!["release".to_owned()],
             action => panic!("{action:?}"),
@@ -216,6 +218,37 @@ fn who_comes_back_is_told_what_is_kept() {
         ],
     );
     check("a", "lost", &[("opened", "join a"), ("joined 5", r#"with gaps [], gap {"channel":"a"} [9@5]"#)]);
+}
+
+/// What is here is told in portions too: the reader owes nothing for what it has not been told yet.
+#[test]
+fn what_is_kept_is_told_as_it_is_taken() {
+    let large = "x".repeat(PORTION);
+    let told = |at: &str| format!("e {large} [{at}]");
+    check(
+        "a b",
+        "9@3 9@7",
+        &[
+            ("opened", "join a since 9@3, join b since 9@7"),
+            (&format!("joined 6 4:{large} 5:{large} 6:y"), ""),
+            ("joined 8 8:z", &format!("resumed [9@3 9@7], {}, hold, await", told("9@4 9@7"))),
+            ("live a 7:held", "e held [9@7 9@8]"),
+            ("taken", &format!("{}, await", told("9@5 9@7"))),
+            ("taken", "e y [9@6 9@7], e z [9@6 9@8], release"),
+            ("taken", ""),
+            ("live b 9:w", "e w [9@7 9@9]"),
+        ],
+    );
+    // A portion that is all there is: nothing more is waited for.
+    check(
+        "a",
+        "9@3",
+        &[
+            ("opened", "join a since 9@3"),
+            (&format!("joined 4 4:{large}"), &format!("resumed [9@3], {}, hold, await", told("9@4"))),
+            ("taken", "release"),
+        ],
+    );
 }
 
 /// After a restart: what was missed comes from the store, of all runs, and what happens meanwhile comes after it.

@@ -196,7 +196,7 @@ impl World {
             Action::Store(publish) => self.store_and_publish(at, publish, actions),
             Action::Ask(question) | Action::AskThen(question) => self.ask(at, question, actions),
             Action::Command(_) | Action::SendTo { .. } | Action::Spell { .. } => panic!("{action:?}"),
-            Action::SendBinary(_) | Action::Pong => panic!("{action:?}"),
+            Action::SendBinary(_) | Action::Pong | Action::Await => panic!("{action:?}"),
             Action::Hold => self.connection(at).held = Some(Vec::new()),
             Action::Release => {
                 for event in self.connection(at).held.take().unwrap_or_default() {
