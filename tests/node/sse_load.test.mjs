@@ -112,7 +112,18 @@ describe('a reader that does not read', () => {
     const back = await Stream.open(server, streamPath(app, ['slow-b']), { headers: { 'Last-Event-ID': id } });
     cleanup(t, () => back.end());
     assert.equal(JSON.parse((await back.named('tidings:subscribed')).data).resumed, true);
-    for (let at = 0; at < count; at += 1) assert.equal(parseInt((await back.event()).data, 10), at);
+    // What is new waits behind it; of that alone it is owed less than it may be.
+    back.wire.socket.pause();
+    const [slow] = await gauges('tidings_slow_connections_total');
+    const other = await Stream.open(server, streamPath(app, ['slow-b']));
+    cleanup(t, () => other.end());
+    for (let at = count; at < count + 5; at += 1) await api.trigger('slow-b', 'event', named(at));
+    for (let at = count; at < count + 5; at += 1) assert.equal(parseInt((await other.named('event')).data, 10), at);
+    // Each has had a heartbeat too.
+    for (let beats = 0; beats < 2;) if ((await other.block()) === ':\n\n') beats += 1;
+    assert.deepEqual(await gauges('tidings_slow_connections_total'), [slow]);
+    back.wire.socket.resume();
+    for (let at = 0; at < count + 5; at += 1) assert.equal(parseInt((await back.event()).data, 10), at);
   });
 });
 

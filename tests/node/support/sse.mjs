@@ -1,4 +1,5 @@
 // Server-sent events: signed URLs, streams on a bare socket to the byte, and the library of the field.
+import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { EventSource } from 'eventsource';
 import { cleanup } from './cleanup.mjs';
@@ -26,6 +27,8 @@ export class Stream {
   #chunked;
   #read = Buffer.alloc(0);
   #over = false;
+  /** Bytes of a chunk that are still to come. */
+  #left = 0;
 
   /** Asks, and takes the head. */
   static async ask(server, path, options = {}) {
@@ -47,10 +50,27 @@ export class Stream {
 
   /** Waits for more; `false` if there will be none. */
   async #more() {
-    const bytes = await (this.#chunked ? this.wire.piece() : this.wire.some());
+    const bytes = await (this.#chunked ? this.#chunk() : this.wire.some());
     if (bytes === null) this.#over = true;
     else this.#read = Buffer.concat([this.#read, bytes]);
     return bytes !== null;
+  }
+
+  /** What has come of a chunk; `null` is the last one. */
+  async #chunk() {
+    const mark = async () => assert.equal((await this.wire.bytes(2)).toString(), '\r\n');
+    if (this.#left === 0) {
+      this.#left = parseInt((await this.wire.before('\r\n')).toString(), 16);
+      if (this.#left === 0) {
+        await mark();
+        return null;
+      }
+    }
+    const bytes = await this.wire.some(this.#left);
+    if (bytes === null) throw new Error('the connection ended within a chunk');
+    this.#left -= bytes.length;
+    if (this.#left === 0) await mark();
+    return bytes;
   }
 
   /** The next block as it is on the wire, its empty line included; `null` if the answer has ended as it should, without half a block. */

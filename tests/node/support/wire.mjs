@@ -73,10 +73,12 @@ export class Wire {
     return this.#until((read) => (read.length < count ? undefined : { bytes: read.subarray(0, count), end: count }), `${count} bytes`);
   }
 
-  /** Whatever has come, at least a byte of it; `null` at the end of the connection. */
-  async some() {
-    const found = (read, over) => (read.length > 0 || over ? { bytes: read, end: read.length } : undefined);
-    const bytes = await this.#until((read) => found(read, this.#over), 'a byte');
+  /** Whatever has come, at least a byte of it and at most `max`; `null` at the end of the connection. */
+  async some(max = Infinity) {
+    const bytes = await this.#until((read) => {
+      const end = Math.min(read.length, max);
+      return end > 0 || this.#over ? { bytes: read.subarray(0, end), end } : undefined;
+    }, 'a byte');
     return bytes.length > 0 ? bytes : null;
   }
 
@@ -98,17 +100,12 @@ export class Wire {
     return { line, status: Number(line.split(' ')[1]), headers };
   }
 
-  /** The bytes of the next chunk of a body; `null` is its end. */
-  async piece() {
-    const size = parseInt((await this.before('\r\n')).toString(), 16);
-    const bytes = await this.bytes(size);
-    assert.equal((await this.bytes(2)).toString(), '\r\n');
-    return size === 0 ? null : bytes;
-  }
-
-  /** The text of the next chunk of a body; `null` is its end. */
+  /** The next chunk of a body; `null` is its end. */
   async chunk() {
-    return (await this.piece())?.toString() ?? null;
+    const size = parseInt((await this.before('\r\n')).toString(), 16);
+    const text = (await this.bytes(size)).toString();
+    assert.equal((await this.bytes(2)).toString(), '\r\n');
+    return size === 0 ? null : text;
   }
 
   /** A whole answer, however its end is told; one that does not tell it is an error. */
