@@ -2,6 +2,7 @@
 
 use super::alone;
 use super::client::{Client, publish, signed};
+use super::redis::{Redis, with_redis};
 use super::scene::Scene;
 use crate::clock::unix_time;
 use serde_json::json;
@@ -84,5 +85,32 @@ fn acknowledgements_are_the_stores() {
     for _ in 0..count {
         assert_eq!(subscriber.event().1, "plain", "nothing of what was refused");
     }
+    scene.server.stop();
+}
+
+/// What Redis brings and cannot be stored is lost: whoever listens is told so.
+#[test]
+fn a_relay_that_cannot_store_tells_a_gap() {
+    if !with_redis() {
+        return;
+    }
+    let _alone = alone();
+    let redis = Redis::start();
+    let port = redis.port;
+    let scene = Scene::new(&format!(
+        "[[apps]]\nid = \"1\"\nkey = \"key\"\nsecret = \"secret-of-the-app\"\nrecent = [{{ channels = \"news\", stored = true }}]\n\
+         [[wspush]]\napp = \"1\"\nredis = \"127.0.0.1:{port}\"\n[store]\nurl = \"sqlite:tidings.db\"\n"
+    ));
+    redis.until_subscribed(1);
+    let mut stream = scene.peer();
+    stream.send("GET /apps/1/sse?key=key&channel=news HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(stream.head().status, 200);
+    assert!(stream.chunk().unwrap().contains("tidings:subscribed"));
+    let mut connection = redis.connect();
+    assert_eq!(super::redis::publish(&mut connection, b"example.news", b"stored"), 1);
+    assert!(stream.chunk().unwrap().contains("data: stored"));
+    scene.server.node().store().unwrap().close();
+    assert_eq!(super::redis::publish(&mut connection, b"example.news", b"lost"), 1);
+    assert!(stream.chunk().unwrap().contains("event: tidings:gap"));
     scene.server.stop();
 }

@@ -3,6 +3,7 @@
 use crate::client::{Client, publish, signed};
 use crate::outage::Disk;
 use crate::process::{Process, schema, with_postgres};
+use crate::redis::{Redis, with_redis};
 use crate::scene::eventually;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -332,6 +333,41 @@ fn publishers_are_told(store: &str, why: &str) {
     peer.publish("plain", "after", "1");
     assert_eq!(subscriber.data_of("after"), "1", "nothing of what was refused");
     eventually("the line in the log", || process.log().contains("what was to be stored is not").then_some(()));
+    process.stop();
+}
+
+/// What a relay brings is stored too; what its Redis had while the server was not there is a gap, as nobody knows it.
+#[test]
+fn a_relay_cannot_know_what_it_missed() {
+    if !with_redis() {
+        return;
+    }
+    let (redis, directory) = (Redis::start(), tempfile::tempdir().unwrap());
+    let config = config(KEPT, &format!("[[wspush]]\napp = \"1\"\nredis = \"127.0.0.1:{}\"\n{SQLITE}", redis.port));
+    let process = Process::start(directory.path(), &config);
+    redis.until_subscribed(1);
+    let mut connection = redis.connect();
+    let channels = ["news-a"];
+    let mut stream = Stream::open(&process, &channels, None);
+    stream.next();
+    let publish = |connection: &mut _, data: &str| crate::redis::publish(connection, b"example.news-a", data.as_bytes());
+    (0..5).for_each(|number| assert_eq!(publish(&mut connection, &number.to_string()), 1));
+    let told = stream.take(5);
+    assert_eq!(data(&told), "0 1 2 3 4");
+    eventually("a history that has begun", || {
+        let mut stream = Stream::open(&process, &channels, Some(&told[0].id));
+        stream.resumes().then(|| assert_eq!(data(&stream.take(4)), "1 2 3 4"))
+    });
+    process.kill();
+    redis.until_subscribed(0);
+    assert_eq!(publish(&mut connection, "lost"), 0);
+    let process = Process::start(directory.path(), &config);
+    redis.until_subscribed(1);
+    let mut stream = Stream::open(&process, &channels, Some(&told[4].id));
+    assert!(!stream.resumes());
+    assert_eq!(stream.next().event, "tidings:gap");
+    assert_eq!(publish(&mut connection, "5"), 1);
+    assert_eq!(stream.next().data, "5");
     process.stop();
 }
 
