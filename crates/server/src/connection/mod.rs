@@ -163,6 +163,12 @@ impl Connection {
         }
     }
 
+    /// Whether nothing follows when all it was owed is written: so it is with nearly all, nearly always.
+    #[inline]
+    pub(crate) fn is_content(&self) -> bool {
+        matches!(&self.stage, Stage::Session(open) if !open.awaits && open.waiting.is_none())
+    }
+
     /// What to do once nothing is owed, or something was heard.
     pub(crate) fn after_flush(&mut self, core: &Core) -> Verdict {
         if core.outgoing.owed(self.slot) > 0 {

@@ -513,6 +513,7 @@ impl Shard {
         self.core.stats.writes.add(1);
         self.core.stats.written_bytes.add(before.saturating_sub(self.core.outgoing.owed(slot)) as u64);
         match flushed {
+            Ok(Flushed::All) if connection.is_content() => {}
             Ok(Flushed::All) => match connection.after_flush(&self.core) {
                 Verdict::Drop => self.drop_connection(slot),
                 Verdict::Again => self.again.push(slot),

@@ -297,15 +297,7 @@ impl Outgoing {
     fn mark(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize, urgency: Urgency) -> Queued {
         let queue = &mut self.queues[slot as usize];
         if queue.blocked {
-            if queue.bound.is_set() && outbox_max < usize::MAX {
-                return self.mark_bounded(slot, index, len);
-            }
-            if queue.owed > 0 && queue.owed as usize + len as usize > outbox_max {
-                return Queued::Overflow;
-            }
-            queue.frames.push(index);
-            queue.owed += len;
-            return Queued::Yes;
+            return self.mark_blocked(slot, index, len, outbox_max);
         }
         queue.frames.push(index);
         queue.owed += len;
@@ -327,8 +319,22 @@ impl Outgoing {
         Queued::Yes
     }
 
-    /// The same where the connection has a bound of its own, and the kernel takes no more.
+    /// The same once the kernel takes no more.
     #[cold]
+    fn mark_blocked(&mut self, slot: u32, index: FrameIndex, len: u32, outbox_max: usize) -> Queued {
+        let queue = &mut self.queues[slot as usize];
+        if queue.bound.is_set() && outbox_max < usize::MAX {
+            return self.mark_bounded(slot, index, len);
+        }
+        if queue.owed > 0 && queue.owed as usize + len as usize > outbox_max {
+            return Queued::Overflow;
+        }
+        queue.frames.push(index);
+        queue.owed += len;
+        Queued::Yes
+    }
+
+    /// The same where the connection has a bound of its own.
     fn mark_bounded(&mut self, slot: u32, index: FrameIndex, len: u32) -> Queued {
         let bound = self.queues[slot as usize].bound;
         let Some(limit) = self.bounds.find(bound) else { return Queued::Overflow };
