@@ -1,9 +1,10 @@
 //! How a stream to the server comes about: TCP, and TLS over it where the address asks for it.
 
-use crate::{DialError, Options};
+use crate::{DialError, Options, ServerUrl};
 use futures_util::future::{BoxFuture, FutureExt};
 use rustls::pki_types::ServerName;
 use std::io;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,12 +18,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 pub(crate) type Stream = Box<dyn Duplex>;
 
 /// Makes a new stream each time it is called. Dropped midway, it leaves nothing behind.
-pub(crate) type Dial = Box<dyn Fn() -> BoxFuture<'static, Result<Stream, DialError>> + Send + Sync>;
+pub(crate) type Dial = Arc<dyn Fn() -> BoxFuture<'static, Result<Stream, DialError>> + Send + Sync>;
 
-/// Dials the server of `options`.
-pub(crate) fn dialer(options: &Options) -> Dial {
-    let (url, tls) = (options.url.clone(), options.tls.clone());
-    Box::new(move || {
+/// Dials the server at `url`.
+pub(crate) fn dialer(options: &Options, url: &ServerUrl) -> Dial {
+    let (url, tls) = (url.clone(), options.tls.clone());
+    Arc::new(move || {
         let (url, tls) = (url.clone(), tls.clone());
         async move {
             let unreachable = |cause| DialError::Unreachable { url: url.clone(), cause };

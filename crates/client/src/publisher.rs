@@ -1,6 +1,6 @@
 //! Publishing events through the HTTP API (P-11.1).
 
-use crate::options::UNRESERVED;
+use crate::server_url::UNRESERVED;
 use crate::{DialError, PublishError, ServerUrl, Tls};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
