@@ -4,6 +4,7 @@
 
 mod connection;
 mod dial;
+mod encrypted;
 mod error;
 mod link;
 mod notice;
@@ -14,6 +15,7 @@ mod subscription;
 mod wire;
 
 pub use connection::Connection;
+pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
 pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, PublishError, SubscribeError};
 pub use notice::{Event, Notice};
 pub use options::{Options, Reconnect, ServerUrl, Tls};
