@@ -142,39 +142,7 @@ pub enum ConnectionError {
     },
 }
 
-/// Why an event was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// There is no stream to the server.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// The request failed on its way. The event may or may not have been published.
-    #[error("no answer from {url}: {reason}; the event may or may not have been published")]
-    NoAnswer {
-        /// The server.
-        url: ServerUrl,
-        /// Why.
-        reason: String,
-    },
-    /// The server refused.
-    #[error("the server answered {status}{}{}", told(text), refusal_advice(*status))]
-    Refused {
-        /// The status.
-        status: http::StatusCode,
-        /// The body without its last line break, maybe empty.
-        text: String,
-    },
-}
-
 /// What a server said, as the end of a sentence; nothing if it said nothing.
-fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-fn refusal_advice(status: http::StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "\ncheck the app id, the key, the secret, and the clock of this machine",
-        404 => "\ncheck the address, its path prefix and the app id",
-        _ => "",
-    }
 }

@@ -16,9 +16,14 @@ mod wire;
 
 pub use connection::Connection;
 pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
-pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, PublishError, SubscribeError};
+pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, SubscribeError};
 pub use notice::{Event, Notice};
 pub use options::{Options, Reconnect, ServerUrl, Tls};
-pub use publisher::{Answer, Publication, Publisher};
+pub use publisher::{
+    Answer, Attribute, BadCall, BadCluster, BatchEvent, Cached, ChannelAnswer, ChannelState, Counts, PresenceMember, Publication,
+    PublishError, Publisher, PublisherOptions, SigningError, User, UserAnswer, Webhook, WebhookError, WebhookEvent, WebhookHeaders,
+};
 pub use subscription::Subscription;
+pub use tidings_dialect::pusher::member::BadMember;
+pub use tidings_dialect::pusher::name::BadName as BadChannelName;
 pub use tidings_hub::{AppId, BadName, ChannelName, Key, Member};
