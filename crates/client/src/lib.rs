@@ -5,9 +5,12 @@
 mod connection;
 mod dial;
 mod error;
+#[allow(dead_code, reason = "for endpoints and the publisher")]
+mod http;
 mod link;
 mod notice;
 mod options;
+mod proxy;
 mod publisher;
 mod retry;
 mod subscription;
@@ -16,7 +19,8 @@ mod wire;
 pub use connection::Connection;
 pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, PublishError, SubscribeError};
 pub use notice::{Event, Notice};
-pub use options::{Options, Reconnect, ServerUrl, Tls};
+pub use options::{Auth, BadOptions, Options, Reconnect, ServerUrl, Tls};
+pub use proxy::{ProxyChoice, ProxyError};
 pub use publisher::{Answer, Publication, Publisher};
 pub use subscription::Subscription;
 pub use tidings_hub::{AppId, BadName, ChannelName, Key, Member};
