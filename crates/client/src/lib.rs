@@ -4,6 +4,7 @@
 
 mod connection;
 mod dial;
+mod encrypted;
 mod error;
 #[allow(dead_code, reason = "for endpoints and the publisher")]
 mod http;
@@ -17,6 +18,7 @@ mod subscription;
 mod wire;
 
 pub use connection::Connection;
+pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
 pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, PublishError, SubscribeError};
 pub use notice::{Event, Notice};
 pub use options::{Auth, BadOptions, Options, Reconnect, ServerUrl, Tls};
