@@ -37,7 +37,7 @@ impl Connection {
     /// A connection that is not yet opened.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let dial = dial::dialer(&options);
+        let dial = dial::dialer(&options, &options.url);
         Self::with_dial(options, dial)
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong for a client, one enum per operation. Each text says what happened and what the caller can do.
 
-use crate::ServerUrl;
+use crate::{ProxyError, ServerUrl};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,6 +75,9 @@ pub enum DialError {
         /// Why.
         cause: io::Error,
     },
+    /// The proxy on the way does not lead there.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// TLS did not come about.
     #[error("no TLS with {url}: {cause}; does the server speak TLS on this port, with a certificate that a known authority signed?")]
     Tls {

@@ -6,9 +6,11 @@ mod connection;
 mod dial;
 mod encrypted;
 mod error;
+mod http;
 mod link;
 mod notice;
 mod options;
+mod proxy;
 mod publisher;
 mod retry;
 mod subscription;
@@ -18,7 +20,8 @@ pub use connection::Connection;
 pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
 pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, SubscribeError};
 pub use notice::{Event, Notice};
-pub use options::{Options, Reconnect, ServerUrl, Tls};
+pub use options::{Auth, BadOptions, Options, Reconnect, ServerUrl, Tls};
+pub use proxy::{ProxyChoice, ProxyError};
 pub use publisher::{
     Answer, Attribute, BadCall, BadCluster, BatchEvent, Cached, ChannelAnswer, ChannelState, Counts, PresenceMember, Publication,
     PublishError, Publisher, PublisherOptions, SigningError, User, UserAnswer, Webhook, WebhookError, WebhookEvent, WebhookHeaders,

@@ -1,6 +1,6 @@
 //! Where the server is, how it is trusted, and how a connection behaves.
 
-use crate::{BadCertificates, BadUrl};
+use crate::{BadCertificates, BadUrl, ProxyChoice};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -34,10 +34,12 @@ impl ServerUrl {
     }
 
     /// The host without the brackets of an IPv6 address.
+    #[allow(dead_code, reason = "for options made of an address")]
     pub(crate) fn host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
+    #[allow(dead_code, reason = "for options made of an address")]
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -158,6 +160,12 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// After how much silence the server is pinged, unless it asks for less (P-16.9).
     pub activity_timeout: Duration,
+    /// Whether to go through a proxy.
+    pub proxy: ProxyChoice,
+    /// What goes with the requests to endpoints that sign.
+    pub auth: Auth,
+    /// How long such an endpoint may take to answer.
+    pub auth_timeout: Duration,
 }
 
 impl Options {
@@ -171,8 +179,52 @@ impl Options {
             reconnect: Reconnect::OnceConnected,
             connect_timeout: Duration::from_secs(10),
             activity_timeout: Duration::from_secs(120),
+            proxy: ProxyChoice::default(),
+            auth: Auth::default(),
+            auth_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// What goes with requests to the endpoints that sign (P-6.6). Its `Debug` form does not show values.
+#[derive(Clone, Default)]
+pub struct Auth {
+    /// Members of the body, after `socket_id` and `channel_name`.
+    pub params: Vec<(String, String)>,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// For HTTP Basic, if a password is given too.
+    pub username: Option<String>,
+    /// For HTTP Basic, if a user name is given too.
+    pub password: Option<String>,
+}
+
+/// So that no log line shows a password or a token.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+/// Why options are of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadOptions {
+    /// The address of an endpoint is none.
+    #[error("{url:?} is no address of an endpoint: {reason}; write http://host/path or https://host/path")]
+    Endpoint {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header for the endpoints is none.
+    #[error("{name:?} cannot be a header of a request: {reason}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// What to do when a connection ends.

@@ -13,27 +13,21 @@ pub use publication::{BatchEvent, Publication};
 pub use signing::{ChannelAnswer, PresenceMember, User, UserAnswer};
 pub use webhook::{Webhook, WebhookEvent, WebhookHeaders};
 
+use crate::http::{HttpClient, HttpError};
 use crate::options::UNRESERVED;
-use crate::{DialError, MasterKey, ServerUrl, Tls};
+use crate::{DialError, MasterKey, ProxyChoice, ServerUrl, Tls};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use publication::{check_batch, check_channel, check_user_channel, check_user_id, is_encrypted, json};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::io;
 use std::time::{Duration, SystemTime};
 use tidings_dialect::pusher::api;
 use tidings_dialect::pusher::name::Kind;
 use tidings_hub::{AppId, Key, UnixTime};
-use tokio::time::timeout;
 
 /// The longest answer taken: a list of about a million channels.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -48,7 +42,7 @@ pub struct Publisher {
     key: Key,
     encryption_master_key: Option<MasterKey>,
     request_timeout: Duration,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HttpClient,
 }
 
 /// What a publisher is told when it is made.
@@ -66,13 +60,23 @@ pub struct PublisherOptions {
     pub request_timeout: Duration,
     /// Whom to trust.
     pub tls: Tls,
+    /// Whether the way leads through a proxy that the environment names.
+    pub proxy: ProxyChoice,
 }
 
 impl PublisherOptions {
-    /// The usual options: trust the web's authorities, 30 s for a call, no encrypted channels.
+    /// The usual options: trust the web's authorities, heed the environment's proxies, 30 s for a call, no encrypted channels.
     #[must_use]
     pub fn new(url: ServerUrl, app: AppId, key: Key) -> Self {
-        Self { url, app, key, encryption_master_key: None, request_timeout: Duration::from_secs(30), tls: Tls::new() }
+        Self {
+            url,
+            app,
+            key,
+            encryption_master_key: None,
+            request_timeout: Duration::from_secs(30),
+            tls: Tls::new(),
+            proxy: ProxyChoice::default(),
+        }
     }
 
     /// The same for an app in a cluster of Pusher's own service, such as `mt1` or `eu`, through TLS.
@@ -99,18 +103,8 @@ impl Publisher {
     /// A publisher as `options` say. It connects when it has something to say.
     #[must_use]
     pub fn with_options(options: PublisherOptions) -> Self {
-        let PublisherOptions { url, app, key, encryption_master_key, request_timeout, tls } = options;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(Duration::from_secs(10)));
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config((*tls.config()).clone())
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { url, app, key, encryption_master_key, request_timeout, client }
+        let PublisherOptions { url, app, key, encryption_master_key, request_timeout, tls, proxy } = options;
+        Self { url, app, key, encryption_master_key, request_timeout, http: HttpClient::new(&tls, proxy) }
     }
 
     /// Publishes one event, signed with the time of this machine. On an encrypted channel its data is sealed first (P-9.3).
@@ -248,8 +242,8 @@ impl Publisher {
 
     async fn call(&self, method: Method, path: &str, params: &[(&str, &str)], body: Vec<u8>) -> Result<(StatusCode, Answer), PublishError> {
         let request = self.request(method, path, params, body, SystemTime::now())?;
-        let answer = timeout(self.request_timeout, self.send(request)).await;
-        let (status, text) = answer.map_err(|_| self.no_answer(format!("it took longer than {:?}", self.request_timeout)))??;
+        let answer = self.http.send(request, self.request_timeout, ANSWER_BYTES_MAX).await.map_err(|error| self.failed(error))?;
+        let (status, text) = (answer.status(), String::from_utf8_lossy(answer.body()).into_owned());
         if status.is_success() { Ok((status, Answer { text })) } else { Err(refused(status, &text)) }
     }
 
@@ -277,27 +271,17 @@ impl Publisher {
         request.body(Full::new(body.into())).map_err(|_| BadCall::Path { path })
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, String), PublishError> {
-        let response = self.client.request(request).await.map_err(|error| self.failed(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| self.no_answer(error.to_string()))?.to_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
-    }
-
-    fn failed(&self, error: &legacy::Error) -> PublishError {
-        let root = root(error);
-        if !error.is_connect() {
-            return self.no_answer(root.to_string());
-        }
-        let (url, cause) = (self.url.clone(), io::Error::other(root.to_string()));
-        // What TLS finds wrong is an error of rustls at the root; all else is the network's.
-        let tls = root.is::<rustls::Error>();
-        (if tls { DialError::Tls { url, cause } } else { DialError::Unreachable { url, cause } }).into()
-    }
-
-    fn no_answer(&self, reason: String) -> PublishError {
-        PublishError::NoAnswer { url: self.url.clone(), reason }
+    fn failed(&self, error: HttpError) -> PublishError {
+        let url = self.url.clone();
+        let reason = match error {
+            HttpError::Unreachable(cause) => return DialError::Unreachable { url, cause }.into(),
+            HttpError::Tls(cause) => return DialError::Tls { url, cause }.into(),
+            HttpError::Proxy(cause) => return DialError::from(cause).into(),
+            HttpError::TimedOut => format!("it took longer than {:?}", self.request_timeout),
+            HttpError::TooLong => format!("it is longer than {ANSWER_BYTES_MAX} bytes"),
+            HttpError::Failed(reason) => reason,
+        };
+        PublishError::NoAnswer { url, reason }
     }
 }
 
@@ -329,22 +313,5 @@ fn check_params(params: &[(&str, &str)]) -> Result<(), BadCall> {
     match params.iter().find(|(name, _)| signs(name)) {
         Some((name, _)) => Err(BadCall::Parameter { name: (*name).to_owned() }),
         None => Ok(()),
-    }
-}
-
-/// The innermost cause, which says more than what is around it.
-fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(inner) = inner(cause) {
-        cause = inner;
-    }
-    cause
-}
-
-/// An I/O error that wraps another one names that one's source as its own, and so hides it.
-fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
     }
 }
