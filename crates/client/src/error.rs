@@ -1,6 +1,6 @@
 //! What can go wrong for a client, one enum per operation. Each text says what happened and what the caller can do.
 
-use crate::{AuthorizeError, OpenError, ServerUrl};
+use crate::{AuthorizeError, OpenError, ProxyError, ServerUrl};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -229,6 +229,9 @@ pub enum DialError {
         /// Why.
         cause: io::Error,
     },
+    /// The proxy on the way does not lead there.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// TLS did not come about.
     #[error("no TLS with {url}: {cause}; does the server speak TLS on this port, with a certificate that a known authority signed?")]
     Tls {
@@ -304,39 +307,7 @@ pub enum ConnectionError {
     },
 }
 
-/// Why an event was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// There is no stream to the server.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// The request failed on its way. The event may or may not have been published.
-    #[error("no answer from {url}: {reason}; the event may or may not have been published")]
-    NoAnswer {
-        /// The server.
-        url: ServerUrl,
-        /// Why.
-        reason: String,
-    },
-    /// The server refused.
-    #[error("the server answered {status}{}{}", told(text), refusal_advice(*status))]
-    Refused {
-        /// The status.
-        status: http::StatusCode,
-        /// The body without its last line break, maybe empty.
-        text: String,
-    },
-}
-
 /// What a server said, as the end of a sentence; nothing if it said nothing.
-fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-fn refusal_advice(status: http::StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "\ncheck the app id, the key, the secret, and the clock of this machine",
-        404 => "\ncheck the address, its path prefix and the app id",
-        _ => "",
-    }
 }

@@ -27,15 +27,20 @@ pub use client::{
 pub use connection::Connection;
 pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
 pub use error::{
-    BadCertificates, BadOptions, BadUrl, ConnectionError, DialError, PublishError, SendError, SignInError, SubscribeError,
-    SubscriptionError, UndecryptableError,
+    BadCertificates, BadOptions, BadUrl, ConnectionError, DialError, SendError, SignInError, SubscribeError, SubscriptionError,
+    UndecryptableError,
 };
 pub use members::{Members, PresenceMember};
 pub use notice::{DataError, Event, Notice};
 pub use options::{Auth, Options, Reconnect};
-pub use proxy::ProxyChoice;
-pub use publisher::{Answer, Publication, Publisher};
+pub use proxy::{ProxyChoice, ProxyError};
+pub use publisher::{
+    Answer, Attribute, BadCall, BadCluster, BatchEvent, Cached, ChannelAnswer, ChannelState, Counts, Publication, PublishError, Publisher,
+    PublisherOptions, SigningError, User, UserAnswer, Webhook, WebhookError, WebhookEvent, WebhookHeaders,
+};
 pub use server_url::ServerUrl;
 pub use tidings_dialect::pusher::codec::ClientData;
+pub use tidings_dialect::pusher::member::BadMember;
+pub use tidings_dialect::pusher::name::BadName as BadChannelName;
 pub use tidings_hub::{AppId, BadName, ChannelName, Key};
 pub use tls::Tls;
