@@ -152,6 +152,9 @@ pub enum UndecryptableError {
     /// The endpoint did not give another secret.
     #[error("no other secret was given: {0}")]
     Authorize(AuthorizeError),
+    /// The endpoint's answer has no secret (P-6.7).
+    #[error("the endpoint gave no other secret: its answer has no shared_secret")]
+    NoSharedSecret,
     /// The connection was lost while another secret was fetched.
     #[error("the connection was lost while another secret was fetched")]
     Lost,

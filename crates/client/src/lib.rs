@@ -13,6 +13,8 @@ mod link;
 mod members;
 mod notice;
 mod options;
+#[cfg(test)]
+mod peer;
 mod proxy;
 mod publisher;
 mod retry;

@@ -1,29 +1,38 @@
 //! Who is on a presence channel.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A user on a presence channel (P-7.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PresenceMember {
-    /// Identifies the user.
+    /// Identifies the user: not empty, and by default at most 128 characters (P-18.7).
     pub user_id: String,
-    /// What there is to know about the user: the JSON text of an object.
-    pub user_info: Option<String>,
+    /// What others may know of the user: an object, by default at most 1,024 bytes as JSON (P-18.8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_info: Option<Value>,
 }
 
 impl PresenceMember {
+    /// A member of whom nothing but `user_id` is known.
+    #[must_use]
+    pub fn new(user_id: &str) -> Self {
+        Self { user_id: user_id.to_owned(), user_info: None }
+    }
+
     /// The user info as a value of yours; that of a user without any is `null`.
     ///
     /// # Errors
     /// If it is not the JSON of such a value.
     pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_str(self.user_info.as_deref().unwrap_or("null"))
+        T::deserialize(self.user_info.as_ref().unwrap_or(&Value::Null))
     }
 }
 
 /// The members of a presence channel at one moment: none while the channel is not subscribed to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Members {
     me: Option<String>,
     members: BTreeMap<String, PresenceMember>,

@@ -140,7 +140,7 @@ impl Options {
     #[must_use]
     pub fn at(url: &ServerUrl, key: &str) -> Self {
         Self {
-            host: url.host_in_url().to_owned(),
+            host: url.host().to_owned(),
             ws_port: url.port(),
             wss_port: url.port(),
             encrypted: url.is_secure(),

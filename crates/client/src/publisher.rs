@@ -10,7 +10,7 @@ mod webhook;
 pub use answer::{Answer, Attribute, Cached, ChannelState, Counts};
 pub use error::{BadCall, BadCluster, PublishError, SigningError, WebhookError};
 pub use publication::{BatchEvent, Publication};
-pub use signing::{ChannelAnswer, PresenceMember, User, UserAnswer};
+pub use signing::{ChannelAnswer, User, UserAnswer};
 pub use webhook::{Webhook, WebhookEvent, WebhookHeaders};
 
 use crate::http::{HttpClient, HttpError};

@@ -27,13 +27,8 @@ impl ServerUrl {
         self.secure
     }
 
-    /// The host without the brackets of an IPv6 address.
-    pub(crate) fn host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
-    }
-
     /// The host as it stands in an address.
-    pub(crate) fn host_in_url(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
@@ -112,7 +107,6 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), expected, "{text}");
         }
-        assert_eq!("http://[::1]:6001".parse::<ServerUrl>().unwrap().host(), "::1");
     }
 
     #[test]

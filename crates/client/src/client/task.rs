@@ -4,6 +4,7 @@ use super::channel::{Inner, Subscription};
 use super::{Condition, Problem, Shared, SignedIn, State, StateChange, WatchlistChange, lock};
 use crate::{ClientData, Connection, ConnectionError, Event, Members, Notice, PresenceMember, SendError, SubscriptionError};
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -259,13 +260,12 @@ struct Count {
 #[derive(Serialize)]
 struct Shown {
     id: String,
-    info: Option<Box<RawValue>>,
+    info: Option<Value>,
 }
 
 impl Shown {
     fn of(member: &PresenceMember) -> Self {
-        let info = member.user_info.as_deref().and_then(|info| RawValue::from_string(info.to_owned()).ok());
-        Self { id: member.user_id.clone(), info }
+        Self { id: member.user_id.clone(), info: member.user_info.clone() }
     }
 }
 

@@ -393,8 +393,7 @@ impl Connection {
                 }
             }
             Ok(_) => {
-                let why = AuthorizeError::MissingMember { member: "shared_secret" };
-                self.told.extend(held.into_iter().map(|event| undecryptable(event, UndecryptableError::Authorize(why.clone()))));
+                self.told.extend(held.into_iter().map(|event| undecryptable(event, UndecryptableError::NoSharedSecret)));
             }
             Err(why) => {
                 self.told.extend(held.into_iter().map(|event| undecryptable(event, UndecryptableError::Authorize(why.clone()))));
@@ -440,5 +439,5 @@ fn undecryptable(event: Event, why: UndecryptableError) -> Notice {
 }
 
 pub(super) fn member(member: codec::PresenceMember<'_>) -> PresenceMember {
-    PresenceMember { user_id: member.user_id.into_owned(), user_info: member.user_info.map(Cow::into_owned) }
+    PresenceMember { user_id: member.user_id.into_owned(), user_info: member.user_info.and_then(|info| serde_json::from_str(&info).ok()) }
 }

@@ -686,7 +686,7 @@ async fn messages_become_notices() {
         (r#"{"event":"pusher_internal:subscription_succeeded","channel":"a"}"#, r#"Subscribed { channel: "a", members: None, me: None }"#),
         (
             r#"{"event":"pusher_internal:subscription_succeeded","channel":"presence-a","data":"{\"presence\":{\"ids\":[\"1\",\"2\"],\"hash\":{\"1\":{\"n\":1},\"2\":null},\"count\":2}}"}"#,
-            r#"Subscribed { channel: "presence-a", members: Some([PresenceMember { user_id: "1", user_info: Some("{\"n\":1}") }, PresenceMember { user_id: "2", user_info: None }]), me: None }"#,
+            r#"Subscribed { channel: "presence-a", members: Some([PresenceMember { user_id: "1", user_info: Some(Object {"n": Number(1)}) }, PresenceMember { user_id: "2", user_info: None }]), me: None }"#,
         ),
         (
             r#"{"event":"pusher:subscription_error","channel":"private-a","data":{"type":"AuthError","error":"wrong","status":401}}"#,
@@ -696,7 +696,7 @@ async fn messages_become_notices() {
         (r#"{"event":"pusher:error","data":"{\"code\":4009,\"message\":\"no\"}"}"#, r#"Error { code: Some(4009), message: "no" }"#),
         (
             r#"{"event":"pusher_internal:member_added","channel":"presence-a","data":"{\"user_id\":\"3\",\"user_info\":{\"n\":3}}"}"#,
-            r#"MemberAdded { channel: "presence-a", member: PresenceMember { user_id: "3", user_info: Some("{\"n\":3}") } }"#,
+            r#"MemberAdded { channel: "presence-a", member: PresenceMember { user_id: "3", user_info: Some(Object {"n": Number(3)}) } }"#,
         ),
         (
             r#"{"event":"pusher_internal:member_removed","channel":"presence-a","data":"{\"user_id\":\"3\"}"}"#,

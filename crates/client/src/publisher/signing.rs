@@ -2,7 +2,7 @@
 
 use super::publication::{is_encrypted, parse_channel};
 use super::{Publisher, SigningError};
-use crate::SharedSecret;
+use crate::{PresenceMember, SharedSecret};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
@@ -13,16 +13,6 @@ use tidings_hub::{Key, Limits};
 
 /// Characters of a signed-in user's id (P-18.9).
 const USER_ID_CHARS_MAX: usize = 200;
-
-/// Whom a presence channel shows to its members (P-7.1).
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PresenceMember {
-    /// Identifies the user: not empty, and by default at most 128 characters (P-18.7).
-    pub user_id: String,
-    /// What others may know of the user: an object, by default at most 1,024 bytes as JSON (P-18.8).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_info: Option<Value>,
-}
 
 /// Who a connection is to be signed in as (P-15.1, P-15.4).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,14 +47,6 @@ pub struct UserAnswer {
     pub auth: String,
     /// The user that was signed.
     pub user_data: String,
-}
-
-impl PresenceMember {
-    /// A member of whom nothing but `user_id` is known.
-    #[must_use]
-    pub fn new(user_id: &str) -> Self {
-        Self { user_id: user_id.to_owned(), user_info: None }
-    }
 }
 
 impl User {

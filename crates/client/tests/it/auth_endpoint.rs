@@ -2,7 +2,7 @@
 
 #[path = "../../examples/auth_endpoint.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the program itself is not run")]
-mod auth_endpoint;
+mod example;
 
 use crate::tidings::Tidings;
 use http::Request;
@@ -24,7 +24,7 @@ impl Application {
     async fn start(publisher: Publisher) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let task = tokio::spawn(async move { axum::serve(listener, auth_endpoint::routes(publisher)).await.unwrap() });
+        let task = tokio::spawn(async move { axum::serve(listener, example::routes(publisher)).await.unwrap() });
         Self { address, task }
     }
 
