@@ -226,3 +226,6 @@ pub(crate) fn root(error: &(dyn Error + 'static)) -> String {
     }
     cause.to_string()
 }
+
+#[cfg(test)]
+mod tests;

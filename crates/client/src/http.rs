@@ -186,3 +186,6 @@ impl Write for Wire {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //! It shares the codec and the signatures with the server.
 #![warn(missing_docs)]
 
+#[allow(dead_code, unused_imports, reason = "for connections that have their channels signed")]
+mod authorize;
 mod connection;
 mod dial;
 mod encrypted;
@@ -10,12 +12,15 @@ mod http;
 mod link;
 mod notice;
 mod options;
+#[cfg(test)]
+mod peer;
 mod proxy;
 mod publisher;
 mod retry;
 mod subscription;
 mod wire;
 
+pub use authorize::{AuthorizeError, ChannelProof, UserProof};
 pub use connection::Connection;
 pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
 pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, SubscribeError};

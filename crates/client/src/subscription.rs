@@ -1,9 +1,9 @@
 //! A subscription that a connection keeps up, and the proof it shows each time it asks for it.
 
 use crate::SubscribeError;
+use crate::authorize::sign_channel;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use tidings_dialect::auth;
 use tidings_hub::{Access, ChannelName, Member};
 
 /// A subscription to keep up. It holds the secret, since each connection needs a signature of its own (P-6.4).
@@ -58,13 +58,7 @@ impl Subscription {
     /// What the connection named `socket_id` must show, with `key` as the key that belongs to the secret.
     pub(crate) fn proof(&self, key: &str, socket_id: &str) -> Proof<'_> {
         let channel_data = self.channel_data.as_deref();
-        let auth = self.secret.as_deref().map(|secret| {
-            let mut parts: Vec<&[u8]> = vec![socket_id.as_bytes(), b":", self.channel.as_str().as_bytes()];
-            if let Some(data) = channel_data {
-                parts.extend([b":" as &[u8], data.as_bytes()]);
-            }
-            format!("{key}:{}", auth::sign(secret, &parts))
-        });
+        let auth = self.secret.as_deref().map(|secret| sign_channel(key, secret, socket_id, self.channel.as_str(), channel_data));
         Proof { auth, channel_data }
     }
 }
@@ -101,6 +95,7 @@ fn channel_data(member: &Member) -> Result<String, SubscribeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidings_dialect::auth;
 
     const SECRET: Option<&str> = Some("7ad3773142a6692b25b8");
 
