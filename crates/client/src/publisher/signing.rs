@@ -3,13 +3,13 @@
 use super::publication::{is_encrypted, parse_channel};
 use super::{Publisher, SigningError};
 use crate::SharedSecret;
+use crate::authorize::{sign_channel, sign_user};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
-use tidings_dialect::auth;
 use tidings_dialect::pusher::member;
 use tidings_dialect::pusher::name::{self, Kind};
-use tidings_hub::{Key, Limits};
+use tidings_hub::Limits;
 
 /// Characters of a signed-in user's id (P-18.9).
 const USER_ID_CHARS_MAX: usize = 200;
@@ -100,7 +100,8 @@ impl Publisher {
             Some(master_key) => Some(master_key.shared_secret(channel)),
             None => return Err(SigningError::MasterKeyNeeded { channel: channel.to_owned() }),
         };
-        Ok(ChannelAnswer { auth: channel_auth(&self.key, socket_id, channel, channel_data.as_deref()), channel_data, shared_secret })
+        let auth = sign_channel(&self.key.key, &self.key.secret, socket_id, channel, channel_data.as_deref());
+        Ok(ChannelAnswer { auth, channel_data, shared_secret })
     }
 
     /// Lets the connection named `socket_id` sign in as `user`. **Decide first whether it is**: whoever gets the answer is this user.
@@ -119,28 +120,8 @@ impl Publisher {
             return bad("user_info must be an object");
         }
         let user_data = serde_json::to_string(user).expect("texts and values are always JSON");
-        Ok(UserAnswer { auth: user_auth(&self.key, socket_id, &user_data), user_data })
+        Ok(UserAnswer { auth: sign_user(&self.key.key, &self.key.secret, socket_id, &user_data), user_data })
     }
-}
-
-/// P-6.3.
-fn channel_auth(key: &Key, socket_id: &str, channel: &str, channel_data: Option<&str>) -> String {
-    let mut parts = vec![socket_id, ":", channel];
-    if let Some(data) = channel_data {
-        parts.extend([":", data]);
-    }
-    sign(key, &parts)
-}
-
-/// P-6.5.
-fn user_auth(key: &Key, socket_id: &str, user_data: &str) -> String {
-    sign(key, &[socket_id, "::user::", user_data])
-}
-
-/// P-6.1, P-6.2.
-fn sign(key: &Key, parts: &[&str]) -> String {
-    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
-    format!("{}:{}", key.key, auth::sign(&key.secret, &parts))
 }
 
 /// The member as JSON text, if it could join some server: how long it may be is each server's setting.
@@ -180,7 +161,7 @@ impl fmt::Debug for UserAnswer {
 mod tests {
     use super::*;
     use crate::publisher::PublisherOptions;
-    use crate::{AppId, MasterKey};
+    use crate::{AppId, Key, MasterKey};
     use serde_json::json;
     use tidings_dialect::pusher::member::BadMember;
     use tidings_dialect::pusher::name::BadName;
@@ -213,7 +194,8 @@ mod tests {
         assert!(vectors.len() >= 17);
         for vector in vectors {
             let text = |name: &str| vector["in"][name].as_str();
-            let auth = channel_auth(&key(&vector), text("socket_id").unwrap(), text("channel").unwrap(), text("channel_data"));
+            let Key { key, secret } = key(&vector);
+            let auth = sign_channel(&key, &secret, text("socket_id").unwrap(), text("channel").unwrap(), text("channel_data"));
             assert_eq!(auth, vector["out"]["auth"].as_str().unwrap(), "{}", vector["id"]);
         }
     }
@@ -225,7 +207,8 @@ mod tests {
         assert!(vectors.len() >= 4);
         for vector in vectors {
             let text = |name: &str| vector["in"][name].as_str().unwrap();
-            let auth = user_auth(&key(&vector), text("socket_id"), text("user_data"));
+            let Key { key, secret } = key(&vector);
+            let auth = sign_user(&key, &secret, text("socket_id"), text("user_data"));
             assert_eq!(auth, vector["out"]["auth"].as_str().unwrap(), "{}", vector["id"]);
         }
     }
