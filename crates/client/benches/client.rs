@@ -33,15 +33,14 @@ fn main() {
     let server = Server::start();
     println!("{events} events of {DATA_BYTES} bytes, one connection, one thread:");
     for (name, receive) in [
-        ("Connection::next", receive_notices as fn(&Server, u64)),
+        ("Connection::next", receive_notices as fn(&Runtime, &Server, u64)),
         ("Client, stream", receive_stream),
         ("Client, typed stream", receive_typed),
         ("Client, callback", receive_callback),
     ] {
         let runtime = runtime();
         let (began, busy) = (Instant::now(), processor_time());
-        let _entered = runtime.enter();
-        receive(&server, events);
+        receive(&runtime, &server, events);
         let (took, busy) = (began.elapsed(), processor_time() - busy);
         println!(
             "  {name:<22} {:>9.0} events/s, {:.3} µs of the processor per event",
@@ -76,8 +75,8 @@ fn client(server: &Server, key: &str) -> Client {
     Client::new(options(server, key)).unwrap()
 }
 
-fn receive_notices(server: &Server, events: u64) {
-    tokio::runtime::Handle::current().block_on(async {
+fn receive_notices(runtime: &Runtime, server: &Server, events: u64) {
+    runtime.block_on(async {
         let mut connection = Connection::new(options(server, "load")).unwrap();
         connection.subscribe("stocks").unwrap();
         let mut expected = 0;
@@ -90,8 +89,8 @@ fn receive_notices(server: &Server, events: u64) {
     });
 }
 
-fn receive_stream(server: &Server, events: u64) {
-    tokio::runtime::Handle::current().block_on(async {
+fn receive_stream(runtime: &Runtime, server: &Server, events: u64) {
+    runtime.block_on(async {
         let client = client(server, "load");
         let mut prices = client.subscribe("stocks").unwrap().events_named("new-price");
         for _ in 0..events {
@@ -100,8 +99,8 @@ fn receive_stream(server: &Server, events: u64) {
     });
 }
 
-fn receive_typed(server: &Server, events: u64) {
-    tokio::runtime::Handle::current().block_on(async {
+fn receive_typed(runtime: &Runtime, server: &Server, events: u64) {
+    runtime.block_on(async {
         let client = client(server, "load");
         let mut prices = client.subscribe("stocks").unwrap().events_named("new-price").typed::<Price>();
         for expected in 0..events {
@@ -110,8 +109,8 @@ fn receive_typed(server: &Server, events: u64) {
     });
 }
 
-fn receive_callback(server: &Server, events: u64) {
-    tokio::runtime::Handle::current().block_on(async {
+fn receive_callback(runtime: &Runtime, server: &Server, events: u64) {
+    runtime.block_on(async {
         let client = client(server, "load");
         let (seen, done) = (Arc::new(AtomicU64::new(0)), Arc::new(tokio::sync::Notify::new()));
         let (count, all) = (Arc::clone(&seen), Arc::clone(&done));

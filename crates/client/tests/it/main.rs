@@ -1,7 +1,7 @@
 //! The client over real sockets: against servers made here, which check what it sends and answer as told, and against Tidings itself.
 
 #[cfg(test)]
-mod auth_endpoint;
+mod auth_example;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
