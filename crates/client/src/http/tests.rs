@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// Long enough for all that answers.
 const LONG: Duration = Duration::from_secs(60);
 /// For who never answers.
-const SHORT: Duration = Duration::from_millis(50);
+const SHORT: Duration = Duration::from_millis(300);
 
 fn direct(tls: &Tls) -> HttpClient {
     HttpClient::new(tls, ProxyChoice::Direct)

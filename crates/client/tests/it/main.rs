@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod publisher;
 #[cfg(test)]
 mod server;
