@@ -15,6 +15,7 @@ use std::error::Error;
 use std::future::{Ready, ready};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -32,7 +33,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 pub(crate) type Stream = Box<dyn Duplex>;
 
 /// Makes a new stream each time it is called. Dropped midway, it leaves nothing behind.
-pub(crate) type Dial = Box<dyn Fn() -> BoxFuture<'static, Result<Stream, DialError>> + Send + Sync>;
+pub(crate) type Dial = Arc<dyn Fn() -> BoxFuture<'static, Result<Stream, DialError>> + Send + Sync>;
 
 /// Dials the server at `url`, as `options` say. The environment is read now, and not again.
 pub(crate) fn dialer(options: &Options, url: &ServerUrl) -> Dial {
@@ -43,7 +44,7 @@ fn to(url: &ServerUrl, dialer: Dialer) -> Dial {
     // Proxies for `http` and `https` are those for `ws` and `wss` too.
     let address: Uri = url.join("http", "https", "/").parse().expect("a server's address is a URL");
     let url = url.clone();
-    Box::new(move || {
+    Arc::new(move || {
         let (url, address, dialer) = (url.clone(), address.clone(), dialer.clone());
         async move {
             dialer.stream(&address).await.map_err(|failure| match failure {

@@ -1,9 +1,11 @@
 //! What can go wrong for a client, one enum per operation. Each text says what happened and what the caller can do.
 
-use crate::{ProxyError, ServerUrl};
+use crate::{AuthorizeError, OpenError, ProxyError, ServerUrl};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+use tidings_dialect::pusher::member::BadMember;
+use tidings_hub::BadName;
 
 /// Why a text is no [`ServerUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,24 +46,179 @@ pub enum BadCertificates {
     },
 }
 
+/// Why options are of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadOptions {
+    /// There is no key.
+    #[error("the app's key is empty; it is shown where the app's id and secret are")]
+    NoKey,
+    /// A [`Client`](crate::Client) needs a runtime for its task.
+    #[error("there is no tokio runtime here; make the client within one")]
+    NoRuntime,
+    /// The host, the port or the path make no address.
+    #[error(transparent)]
+    Server(#[from] BadUrl),
+    /// The member to show on presence channels is none (P-7.2).
+    #[error("channel_data: {reason}; write for example {{\"user_id\":\"ada\",\"user_info\":{{\"name\":\"Ada\"}}}}")]
+    ChannelData {
+        /// Why.
+        reason: BadMember,
+    },
+    /// The user to sign in is none (P-15.1).
+    #[error("user_data must be the JSON of an object with a non-empty string `id`, such as {{\"id\":\"ada\"}}")]
+    UserData,
+    /// The address of an endpoint is none.
+    #[error("{url:?} is no address of an endpoint: {reason}; write http://host/path or https://host/path")]
+    Endpoint {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header for the endpoints is none.
+    #[error("{name:?} cannot be a header of a request: {reason}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
 /// Why a subscription cannot be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// The channel needs proof, and there is no secret to sign with.
-    #[error("channel {channel} is not public: give the app's secret so that the subscription can be signed")]
-    SecretNeeded {
+    /// The channel cannot have that name.
+    #[error("{channel:?} is no channel: {reason}")]
+    Name {
+        /// What was given.
+        channel: String,
+        /// What is wrong with it.
+        reason: BadName,
+    },
+    /// The channel needs proof, and there is nobody who could give it.
+    #[error("channel {channel} is not public: give the app's secret, or the auth_endpoint that signs for it")]
+    NobodySigns {
         /// The channel.
         channel: String,
     },
-    /// A presence channel needs a member to show.
-    #[error("channel {channel} has members: give the user id to join as")]
-    MemberNeeded {
+    /// The channel belongs to the protocol.
+    #[error("channel {channel} cannot be asked for by name: sign in, and a user's own channel is there")]
+    Reserved {
         /// The channel.
         channel: String,
     },
-    /// The user's info is not a JSON object (P-7.2).
-    #[error("the user info must be a JSON object, such as {{\"name\":\"Ada\"}}")]
-    UserInfo,
+    /// The client has been closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// Why a subscription was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubscriptionError {
+    /// The server refused (P-5.9).
+    #[error("the server refused: {message}")]
+    Server {
+        /// The server's word for the reason, such as `AuthError` (P-5.2); maybe empty.
+        kind: String,
+        /// Its number for the reason, close to the HTTP statuses.
+        status: Option<u16>,
+        /// A sentence.
+        message: String,
+    },
+    /// The endpoint did not sign.
+    #[error("the channel was not signed: {0}")]
+    Authorize(#[from] AuthorizeError),
+    /// The endpoint's `channel_data` describes no member (P-7.2).
+    #[error("the endpoint's answer has a channel_data of no use: {0}")]
+    Member(BadMember),
+    /// The endpoint named no member, and the connection is not signed in (P-7.5).
+    #[error("a presence channel needs channel_data in the endpoint's answer, or a connection that is signed in")]
+    NotSignedIn,
+    /// It was given up before it was made.
+    #[error("it was given up, or the client was closed")]
+    GivenUp,
+    /// The endpoint gave no secret for an encrypted channel (P-6.7).
+    #[error("an encrypted channel needs shared_secret in the endpoint's answer")]
+    NoSharedSecret,
+}
+
+/// Why an event could not be decrypted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UndecryptableError {
+    /// The secret does not fit, or the data is none that was encrypted.
+    #[error("{0}")]
+    Open(OpenError),
+    /// The endpoint did not give another secret.
+    #[error("no other secret was given: {0}")]
+    Authorize(AuthorizeError),
+    /// The endpoint's answer has no secret (P-6.7).
+    #[error("the endpoint gave no other secret: its answer has no shared_secret")]
+    NoSharedSecret,
+    /// The connection was lost while another secret was fetched.
+    #[error("the connection was lost while another secret was fetched")]
+    Lost,
+    /// Too many events came while another secret was fetched.
+    #[error("more than {max} events came while another secret was fetched")]
+    TooMany {
+        /// How many may wait.
+        max: usize,
+    },
+}
+
+/// Why a connection is not signed in.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SignInError {
+    /// There is nobody who could sign.
+    #[error("nobody signs for users: give the app's secret and user_data, or the user_auth_endpoint that signs for them")]
+    NobodySigns,
+    /// The endpoint did not sign.
+    #[error("the user was not signed: {0}")]
+    Authorize(#[from] AuthorizeError),
+    /// The endpoint's `user_data` describes no user (P-15.1).
+    #[error("the endpoint's answer has a user_data that is no JSON object with a non-empty string `id`")]
+    UserData,
+    /// The client has been closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// Why an event was not sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// There is no connection.
+    #[error("there is no connection; wait until it is back")]
+    NotConnected,
+    /// The channel is not subscribed to, or not yet.
+    #[error("channel {channel} is not subscribed to, or not yet; wait for its subscription")]
+    NotSubscribed {
+        /// The channel.
+        channel: String,
+    },
+    /// The channel takes no events of clients (P-8.1, P-9.6).
+    #[error("channel {channel} takes no client events: only private- and presence- channels that are not encrypted do")]
+    NotThere {
+        /// The channel.
+        channel: String,
+    },
+    /// The event's name is not one of a client event (P-8.2).
+    #[error("{name:?} is no name of a client event: it must start with `client-` and have at most 200 characters")]
+    Name {
+        /// What was given.
+        name: String,
+    },
+    /// What was sent before has not left yet.
+    #[error("the server does not read fast enough: more than {max} bytes wait to be sent; try again later")]
+    Full {
+        /// How many bytes may wait.
+        max: usize,
+    },
+    /// The data cannot be written as JSON.
+    #[error("the data cannot be written as JSON: {reason}")]
+    Data {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Why there is no stream to the server.
@@ -115,6 +272,14 @@ pub enum ConnectionError {
         /// What it did.
         reason: String,
     },
+    /// What answered speaks WebSocket, and did not confirm the connection (P-2.5).
+    #[error("{url} began with {text:?} and did not confirm the connection; is this a Pusher-compatible server?")]
+    NotConfirmed {
+        /// The server.
+        url: ServerUrl,
+        /// The beginning of what it said.
+        text: String,
+    },
     /// The server did not confirm the connection in time.
     #[error("{url} did not confirm the connection within {after:?}; is it a Pusher-compatible server, and http or https right?")]
     TimedOut {
@@ -145,39 +310,7 @@ pub enum ConnectionError {
     },
 }
 
-/// Why an event was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// There is no stream to the server.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// The request failed on its way. The event may or may not have been published.
-    #[error("no answer from {url}: {reason}; the event may or may not have been published")]
-    NoAnswer {
-        /// The server.
-        url: ServerUrl,
-        /// Why.
-        reason: String,
-    },
-    /// The server refused.
-    #[error("the server answered {status}{}{}", told(text), refusal_advice(*status))]
-    Refused {
-        /// The status.
-        status: http::StatusCode,
-        /// The body without its last line break, maybe empty.
-        text: String,
-    },
-}
-
 /// What a server said, as the end of a sentence; nothing if it said nothing.
-fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-fn refusal_advice(status: http::StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "\ncheck the app id, the key, the secret, and the clock of this machine",
-        404 => "\ncheck the address, its path prefix and the app id",
-        _ => "",
-    }
 }

@@ -1,16 +1,16 @@
-//! A client for Pusher-compatible servers: a connection that subscribes, signs and comes back by itself, and a publisher.
-//! It shares the codec and the signatures with the server.
+//! A client for Pusher-compatible servers: Tidings, Pusher itself, soketi, Reverb. It subscribes, signs when it holds the secret, comes
+//! back by itself, and publishes. It shares the codec and the signatures with the server.
 #![warn(missing_docs)]
 
-#[allow(dead_code, unused_imports, reason = "for connections that have their channels signed")]
 mod authorize;
+mod client;
 mod connection;
 mod dial;
 mod encrypted;
 mod error;
-#[allow(dead_code, reason = "for endpoints")]
 mod http;
 mod link;
+mod members;
 mod notice;
 mod options;
 #[cfg(test)]
@@ -18,16 +18,31 @@ mod peer;
 mod proxy;
 mod publisher;
 mod retry;
-mod subscription;
-mod wire;
+mod server_url;
+mod tls;
 
 pub use authorize::{AuthorizeError, ChannelProof, UserProof};
+pub use client::{
+    Binding, Channel, Client, Events, Feed, Missed, Problem, Problems, State, StateChange, States, Typed, TypedError, Watchlist,
+    WatchlistChange,
+};
 pub use connection::Connection;
 pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
-pub use error::{BadCertificates, BadUrl, ConnectionError, DialError, PublishError, SubscribeError};
-pub use notice::{Event, Notice};
-pub use options::{Auth, BadOptions, Options, Reconnect, ServerUrl, Tls};
+pub use error::{
+    BadCertificates, BadOptions, BadUrl, ConnectionError, DialError, SendError, SignInError, SubscribeError, SubscriptionError,
+    UndecryptableError,
+};
+pub use members::{Members, PresenceMember};
+pub use notice::{DataError, Event, Notice};
+pub use options::{Auth, Options, Reconnect};
 pub use proxy::{ProxyChoice, ProxyError};
-pub use publisher::{Answer, Publication, Publisher};
-pub use subscription::Subscription;
-pub use tidings_hub::{AppId, BadName, ChannelName, Key, Member};
+pub use publisher::{
+    Answer, Attribute, BadCall, BadCluster, BatchEvent, Cached, ChannelAnswer, ChannelState, Counts, Publication, PublishError, Publisher,
+    PublisherOptions, SigningError, User, UserAnswer, Webhook, WebhookError, WebhookEvent, WebhookHeaders,
+};
+pub use server_url::ServerUrl;
+pub use tidings_dialect::pusher::codec::ClientData;
+pub use tidings_dialect::pusher::member::BadMember;
+pub use tidings_dialect::pusher::name::BadName as BadChannelName;
+pub use tidings_hub::{AppId, BadName, ChannelName, Key};
+pub use tls::Tls;

@@ -1,8 +1,8 @@
 //! What a connection tells its owner.
 
-use crate::ConnectionError;
+use crate::{ConnectionError, PresenceMember, SignInError, SubscriptionError, UndecryptableError};
+use serde::de::DeserializeOwned;
 use std::time::Duration;
-use tidings_hub::Member;
 
 /// Something a connection's owner may want to know. Texts are what the server sent.
 #[derive(Debug)]
@@ -10,35 +10,49 @@ use tidings_hub::Member;
 pub enum Notice {
     /// An attempt to connect begins.
     Connecting,
-    /// The server confirmed the connection; all subscriptions are asked for.
+    /// The server confirmed the connection; all subscriptions are being asked for.
     Connected {
         /// The connection's public name.
         socket_id: String,
+        /// After how much silence the server is pinged: the smaller of the server's wish and our own (P-16.9).
+        activity_timeout: Duration,
     },
+    /// There has been no connection for [`Options::unavailable_timeout`](crate::Options::unavailable_timeout). It is tried on.
+    Unavailable,
     /// A subscription is in force.
     Subscribed {
         /// The channel.
         channel: String,
         /// Who is there, on a presence channel, this connection's own user included.
-        members: Option<Vec<Member>>,
+        members: Option<Vec<PresenceMember>>,
+        /// Who this connection is there, on a presence channel.
+        me: Option<String>,
     },
-    /// The server refused a subscription. It may send a [`Notice::Error`] that says the same.
+    /// A subscription was not made. It is asked for again on the next connection. The server may send a [`Notice::Error`] that says the
+    /// same.
     Refused {
         /// The channel.
         channel: String,
-        /// The server's number for the reason, close to the HTTP statuses.
-        status: Option<u16>,
-        /// The reason.
-        message: String,
+        /// Why.
+        why: SubscriptionError,
     },
     /// Somebody published an event.
     Event(Event),
+    /// An event of an encrypted channel could not be read, not even with a secret fetched anew (P-9.7). It is lost.
+    Undecryptable {
+        /// The channel.
+        channel: String,
+        /// The event's name.
+        name: String,
+        /// Why.
+        why: UndecryptableError,
+    },
     /// A user came into a presence channel.
     MemberAdded {
         /// The channel.
         channel: String,
         /// The user.
-        member: Member,
+        member: PresenceMember,
     },
     /// The last connection of a user left a presence channel.
     MemberRemoved {
@@ -59,6 +73,25 @@ pub enum Notice {
         /// The channel.
         channel: String,
     },
+    /// The connection is signed in (P-15.3). It is subscribed to the user's own channel next.
+    SignedIn {
+        /// The user.
+        user_id: String,
+        /// What was signed: a JSON object.
+        user_data: String,
+    },
+    /// The connection is not signed in. It is tried again on the next connection.
+    SignInFailed {
+        /// Why.
+        why: SignInError,
+    },
+    /// Users on the watchlist came or went (P-15.9).
+    Watchlist {
+        /// Who is there now.
+        online: Vec<String>,
+        /// Who is not.
+        offline: Vec<String>,
+    },
     /// The server reports an error. A connection that it ends by one is lost right after.
     Error {
         /// The server's code; none if the connection stays as it is (P-17.5).
@@ -66,6 +99,10 @@ pub enum Notice {
         /// The reason.
         message: String,
     },
+    /// The server asked whether we are there. It is answered already.
+    Ping,
+    /// The server answered a ping.
+    Pong,
     /// The server sent a message that no Pusher-compatible server should send.
     Unreadable {
         /// The message.
@@ -87,8 +124,28 @@ pub struct Event {
     pub channel: String,
     /// What.
     pub name: String,
-    /// The publisher's text. If the server sent another JSON value than a string, that as compact JSON.
+    /// The data: any text, usually JSON.
     pub data: String,
-    /// Who sent it, for a client event on a presence channel.
+    /// Who sent it, if that was a member of a presence channel (P-8.3).
     pub user_id: Option<String>,
+}
+
+impl Event {
+    /// The data as a value of yours.
+    ///
+    /// # Errors
+    /// [`DataError`] if the data is not the JSON of such a value.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        serde_json::from_str(&self.data).map_err(|cause| DataError { event: self.clone(), cause })
+    }
+}
+
+/// The data of an event is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the data of event {:?} on {} cannot be read as asked: {cause}", event.name, event.channel)]
+pub struct DataError {
+    /// The event as it came.
+    pub event: Event,
+    /// What is wrong with its data.
+    pub cause: serde_json::Error,
 }

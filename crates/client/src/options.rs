@@ -1,189 +1,77 @@
-//! Where the server is, how it is trusted, and how a connection behaves.
+//! What a connection is told when it is made.
 
-use crate::{BadCertificates, BadUrl, ProxyChoice};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use crate::authorize::Endpoint;
+use crate::http::HttpClient;
+use crate::{BadOptions, BadUrl, MasterKey, ProxyChoice, ServerUrl, Tls};
+use serde::Deserialize;
 use std::fmt;
-use std::path::Path;
-use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
+use tidings_dialect::pusher::member::{self, BadMember};
+use tidings_hub::{Limits, Member};
 
-/// What stands in a segment of a path without an escape.
-pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// The address of a server: `http`, `https`, `ws` or `wss`, a host, maybe a port, maybe a path prefix (P-2.9). The same address
-/// serves WebSocket and HTTP, so `ws` is the same as `http`, and `wss` as `https`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerUrl {
-    secure: bool,
-    /// As in the address: an IPv6 address has its brackets.
-    host: String,
-    port: u16,
-    /// Empty, or with a slash before and none behind.
-    prefix: String,
-}
-
-impl ServerUrl {
-    /// Whether the server is spoken to through TLS.
-    #[must_use]
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-
-    /// The host without the brackets of an IPv6 address.
-    #[allow(dead_code, reason = "for options made of an address")]
-    pub(crate) fn host(&self) -> &str {
-        self.host.trim_start_matches('[').trim_end_matches(']')
-    }
-
-    #[allow(dead_code, reason = "for options made of an address")]
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The address of `path`, which starts with a slash, in the scheme pair `plain` or `secure`.
-    pub(crate) fn join(&self, plain: &str, secure: &str, path: &str) -> String {
-        let scheme = if self.secure { secure } else { plain };
-        format!("{scheme}://{}:{}{}{path}", self.host, self.port, self.prefix)
-    }
-}
-
-impl FromStr for ServerUrl {
-    type Err = BadUrl;
-
-    fn from_str(text: &str) -> Result<Self, BadUrl> {
-        let bad = |reason| BadUrl { text: text.to_owned(), reason };
-        let uri: http::Uri = text.parse().map_err(|_| bad("it is not a URL"))?;
-        let secure = match uri.scheme_str() {
-            Some("http" | "ws") => false,
-            Some("https" | "wss") => true,
-            Some(_) => return Err(bad("its scheme is not http, https, ws or wss")),
-            None => return Err(bad("it has no scheme")),
-        };
-        let authority = uri.authority().ok_or_else(|| bad("it has no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(bad("it holds a user name"));
-        }
-        if uri.query().is_some() {
-            return Err(bad("it has a query"));
-        }
-        if authority.host().is_empty() {
-            return Err(bad("it has no host"));
-        }
-        // What is behind the host can only be a port; an empty or a too large one is no number.
-        let port = match authority.as_str().strip_prefix(authority.host()) {
-            Some("") => {
-                if secure {
-                    443
-                } else {
-                    80
-                }
-            }
-            _ => authority.port_u16().ok_or_else(|| bad("its port is not a number below 65536"))?,
-        };
-        Ok(Self { secure, host: authority.host().to_owned(), port, prefix: uri.path().trim_end_matches('/').to_owned() })
-    }
-}
-
-impl fmt::Display for ServerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.join("http", "https", ""))
-    }
-}
-
-/// Whom to believe that a server is who it says it is: the authorities of the web, and maybe others. There is no way to believe anybody.
-#[derive(Clone, Debug)]
-pub struct Tls(Arc<rustls::ClientConfig>);
-
-impl Tls {
-    /// Trusts the authorities of the web.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::trusting(web_authorities())
-    }
-
-    /// Trusts the authorities in the PEM file at `path` as well.
-    ///
-    /// # Errors
-    /// [`BadCertificates`] if the file cannot be read, holds no certificate, or one that is of no use.
-    pub fn with_authorities_of(path: &Path) -> Result<Self, BadCertificates> {
-        let unreadable =
-            |error: rustls::pki_types::pem::Error| BadCertificates::Unreadable { path: path.into(), reason: error.to_string() };
-        let mut roots = web_authorities();
-        let before = roots.len();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            let certificate = certificate.map_err(unreadable)?;
-            roots.add(certificate).map_err(|cause| BadCertificates::Unusable { path: path.into(), cause })?;
-        }
-        if roots.len() == before { Err(BadCertificates::None { path: path.into() }) } else { Ok(Self::trusting(roots)) }
-    }
-
-    fn trusting(roots: RootCertStore) -> Self {
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider knows the default versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Self(Arc::new(config))
-    }
-
-    pub(crate) fn config(&self) -> Arc<rustls::ClientConfig> {
-        Arc::clone(&self.0)
-    }
-}
-
-impl Default for Tls {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn web_authorities() -> RootCertStore {
-    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
-}
-
-/// What a connection is told when it is made.
-#[derive(Clone, Debug)]
+/// What a connection is told when it is made. The fields that nobody sets keep the values of [`Options::new`]:
+///
+/// ```
+/// use tidings_client::Options;
+///
+/// let options = Options { host: "127.0.0.1".into(), ws_port: 6001, ..Options::new("app-key") };
+/// ```
+///
+/// It holds secrets; its `Debug` form does not show them.
+#[derive(Clone)]
 pub struct Options {
-    /// The server.
-    pub url: ServerUrl,
     /// The app's key.
     pub key: String,
-    /// Whom to trust.
-    pub tls: Tls,
+    /// The server's name or address. Pusher's own by default.
+    pub host: String,
+    /// The port for plain connections, 80 by default.
+    pub ws_port: u16,
+    /// The port for connections through TLS, 443 by default.
+    pub wss_port: u16,
+    /// Whether to speak TLS. False by default, as it is in `pusher-client`.
+    pub encrypted: bool,
+    /// What stands before `/app/` in the server's paths (P-2.9): empty, or with a slash before it.
+    pub path: String,
+    /// The app's secret. With it, private and presence channels and users are signed here, and no endpoint is asked (P-6.3, P-20.8).
+    /// Only for programs whose users may not read it.
+    pub secret: Option<String>,
+    /// Whom presence channels show when they are signed here: a JSON object with `user_id` and maybe `user_info` (P-7.1).
+    /// By default the user id is `process-` and the number of the process.
+    pub channel_data: Option<String>,
+    /// Whom [`sign_in`](crate::Connection::sign_in) signs in when that is signed here: a JSON object with a string `id`, and maybe
+    /// `user_info` and `watchlist` (P-15.1, P-15.4).
+    pub user_data: Option<String>,
+    /// From which the secrets of encrypted channels are made when they are signed here (P-9.2). Without it their data arrives as it was
+    /// sent.
+    pub encryption_master_key: Option<MasterKey>,
+    /// Where to ask for the signature of a channel: an `http` or `https` URL (P-6.6). Not used with a [`secret`](Self::secret).
+    pub auth_endpoint: Option<String>,
+    /// Where to ask for the signature of a user. Not used with a [`secret`](Self::secret).
+    pub user_auth_endpoint: Option<String>,
+    /// What goes with the requests to both endpoints.
+    pub auth: Auth,
+    /// How long an endpoint may take to answer, 10 s by default.
+    pub auth_timeout: Duration,
+    /// After how much silence the server is pinged, unless it asks for less (P-16.9). 120 s by default.
+    pub activity_timeout: Duration,
+    /// How long the server may take to answer a ping, 30 s by default (P-16.9).
+    pub pong_timeout: Duration,
+    /// How long to be without a connection until that is told as [`Notice::Unavailable`](crate::Notice::Unavailable), 10 s by default.
+    /// It is tried on all the same.
+    pub unavailable_timeout: Duration,
+    /// How long an attempt to connect may take, up to the server's confirmation. 10 s by default.
+    pub connect_timeout: Duration,
+    /// How many events may wait for one reader of a [`Client`](crate::Client): a stream, or the callbacks of one channel. The oldest of
+    /// more go, and that is told. 65,536 by default.
+    pub queue_events: usize,
+    /// How many bytes of events may wait for one reader, 32 MiB by default.
+    pub queue_bytes: usize,
     /// What to do when the connection ends.
     pub reconnect: Reconnect,
-    /// How long an attempt to connect may take, up to the server's confirmation.
-    pub connect_timeout: Duration,
-    /// After how much silence the server is pinged, unless it asks for less (P-16.9).
-    pub activity_timeout: Duration,
     /// Whether to go through a proxy.
     pub proxy: ProxyChoice,
-    /// What goes with the requests to endpoints that sign.
-    pub auth: Auth,
-    /// How long such an endpoint may take to answer.
-    pub auth_timeout: Duration,
-}
-
-impl Options {
-    /// The usual options: trust the web's authorities, connect again, 10 s to connect, 120 s of silence.
-    #[must_use]
-    pub fn new(url: ServerUrl, key: &str) -> Self {
-        Self {
-            url,
-            key: key.to_owned(),
-            tls: Tls::new(),
-            reconnect: Reconnect::OnceConnected,
-            connect_timeout: Duration::from_secs(10),
-            activity_timeout: Duration::from_secs(120),
-            proxy: ProxyChoice::default(),
-            auth: Auth::default(),
-            auth_timeout: Duration::from_secs(10),
-        }
-    }
+    /// Whom to believe, of the server and of the endpoints.
+    pub tls: Tls,
 }
 
 /// What goes with requests to the endpoints that sign (P-6.6). Its `Debug` form does not show values.
@@ -199,88 +87,147 @@ pub struct Auth {
     pub password: Option<String>,
 }
 
+/// What to do when a connection ends, or does not come about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reconnect {
+    /// Connect again as the server's close code asks (P-17.3), for ever unless the code says that it is of no use.
+    #[default]
+    Always,
+    /// The same, but a server that could never be reached is given up at once: its address is probably wrong.
+    OnceConnected,
+    /// Give up.
+    Never,
+}
+
+impl Options {
+    /// The usual options for the app with this key, on Pusher's default cluster, without TLS.
+    #[must_use]
+    pub fn new(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            host: "ws.pusherapp.com".to_owned(),
+            ws_port: 80,
+            wss_port: 443,
+            encrypted: false,
+            path: String::new(),
+            secret: None,
+            channel_data: None,
+            user_data: None,
+            encryption_master_key: None,
+            auth_endpoint: None,
+            user_auth_endpoint: None,
+            auth: Auth::default(),
+            auth_timeout: Duration::from_secs(10),
+            activity_timeout: Duration::from_secs(120),
+            pong_timeout: Duration::from_secs(30),
+            unavailable_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            queue_events: 65_536,
+            queue_bytes: 32 << 20,
+            reconnect: Reconnect::Always,
+            proxy: ProxyChoice::default(),
+            tls: Tls::new(),
+        }
+    }
+
+    /// The usual options, on the cluster of Pusher's that is called `cluster`, such as `eu`.
+    #[must_use]
+    pub fn cluster(key: &str, cluster: &str) -> Self {
+        Self { host: format!("ws-{cluster}.pusher.com"), ..Self::new(key) }
+    }
+
+    /// The usual options, at the server with this address.
+    #[must_use]
+    pub fn at(url: &ServerUrl, key: &str) -> Self {
+        Self {
+            host: url.host().to_owned(),
+            ws_port: url.port(),
+            wss_port: url.port(),
+            encrypted: url.is_secure(),
+            path: url.prefix().to_owned(),
+            ..Self::new(key)
+        }
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// [`BadUrl`] if host or path are none.
+    pub fn server(&self) -> Result<ServerUrl, BadUrl> {
+        let (scheme, port) = if self.encrypted { ("wss", self.wss_port) } else { ("ws", self.ws_port) };
+        format!("{scheme}://{}:{port}{}", self.host, self.path).parse()
+    }
+
+    /// Checks all that can be checked before anybody is asked.
+    pub(crate) fn check(&self) -> Result<(), BadOptions> {
+        if self.key.is_empty() {
+            return Err(BadOptions::NoKey);
+        }
+        if let Some(data) = &self.channel_data {
+            presence_member(data).map_err(|reason| BadOptions::ChannelData { reason })?;
+        }
+        if let Some(data) = &self.user_data
+            && user_id(data).is_none()
+        {
+            return Err(BadOptions::UserData);
+        }
+        Ok(())
+    }
+
+    /// Where channels and users are signed, if not here.
+    pub(crate) fn endpoints(&self) -> Result<(Option<Endpoint>, Option<Endpoint>), BadOptions> {
+        if self.secret.is_some() || (self.auth_endpoint.is_none() && self.user_auth_endpoint.is_none()) {
+            return Ok((None, None));
+        }
+        let http = HttpClient::new(&self.tls, self.proxy);
+        let endpoint = |url: &Option<String>| url.as_deref().map(|url| Endpoint::new(url, self, http.clone())).transpose();
+        Ok((endpoint(&self.auth_endpoint)?, endpoint(&self.user_auth_endpoint)?))
+    }
+}
+
+/// The member that `channel_data` describes (P-7.2). How long what in it may be is the server's to say.
+pub(crate) fn presence_member(channel_data: &str) -> Result<Member, BadMember> {
+    let limits = Limits { presence_user_id_chars: usize::MAX, presence_user_info_bytes: usize::MAX, ..Limits::default() };
+    member::parse(channel_data, &limits)
+}
+
+/// The id in the data of a user (P-15.1).
+pub(crate) fn user_id(user_data: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct UserData {
+        id: String,
+    }
+    serde_json::from_str::<UserData>(user_data).ok().map(|data| data.id).filter(|id| !id.is_empty())
+}
+
+/// So that no log line shows a secret.
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("key", &self.key)
+            .field("host", &self.host)
+            .field("ws_port", &self.ws_port)
+            .field("wss_port", &self.wss_port)
+            .field("encrypted", &self.encrypted)
+            .field("path", &self.path)
+            .field("auth_endpoint", &self.auth_endpoint)
+            .field("user_auth_endpoint", &self.user_auth_endpoint)
+            .field("reconnect", &self.reconnect)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
+    }
+}
+
 /// So that no log line shows a password or a token.
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").finish_non_exhaustive()
-    }
-}
-
-/// Why options are of no use.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadOptions {
-    /// The address of an endpoint is none.
-    #[error("{url:?} is no address of an endpoint: {reason}; write http://host/path or https://host/path")]
-    Endpoint {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A header for the endpoints is none.
-    #[error("{name:?} cannot be a header of a request: {reason}")]
-    Header {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-/// What to do when a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reconnect {
-    /// Give up.
-    Never,
-    /// Connect again as the server's close code asks (P-17.3). A server that could never be reached is given up at once: its address
-    /// is probably wrong.
-    OnceConnected,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_scheme_host_port_and_prefix() {
-        for (text, expected) in [
-            ("http://127.0.0.1:6001", "http://127.0.0.1:6001"),
-            ("ws://localhost", "http://localhost:80"),
-            ("wss://push.example", "https://push.example:443"),
-            ("https://push.example:8443/", "https://push.example:8443"),
-            ("http://[::1]:6001/tidings/", "http://[::1]:6001/tidings"),
-            ("https://[::1]", "https://[::1]:443"),
-        ] {
-            assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), expected, "{text}");
+        fn names(pairs: &[(String, String)]) -> Vec<&str> {
+            pairs.iter().map(|(name, _)| name.as_str()).collect()
         }
-        assert_eq!("http://[::1]:6001".parse::<ServerUrl>().unwrap().host(), "::1");
-    }
-
-    #[test]
-    fn what_is_no_address_is_explained() {
-        for (text, reason) in [
-            ("", "it is not a URL"),
-            ("http://", "it is not a URL"),
-            ("localhost:6001", "it has no scheme"),
-            ("/app", "it has no scheme"),
-            ("ftp://localhost", "its scheme is not http, https, ws or wss"),
-            ("http://user:pass@localhost", "it holds a user name"),
-            ("http://localhost?x=1", "it has a query"),
-            ("http://localhost:66000", "its port is not a number below 65536"),
-            ("http://localhost:", "its port is not a number below 65536"),
-        ] {
-            assert_eq!(text.parse::<ServerUrl>().unwrap_err().reason, reason, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_file_of_authorities_must_hold_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        assert!(matches!(Tls::with_authorities_of(&path), Err(BadCertificates::Unreadable { .. })));
-        std::fs::write(&path, "nothing\n").unwrap();
-        assert!(matches!(Tls::with_authorities_of(&path), Err(BadCertificates::None { .. })));
-        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-        assert!(matches!(Tls::with_authorities_of(&path), Err(BadCertificates::Unusable { .. })));
+        f.debug_struct("Auth")
+            .field("params", &names(&self.params))
+            .field("headers", &names(&self.headers))
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{AuthorizeError, ChannelProof, UserProof};
 use crate::http::{HttpClient, HttpError};
-use crate::options::UNRESERVED;
+use crate::server_url::UNRESERVED;
 use crate::{Auth, BadOptions, Options, SharedSecret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

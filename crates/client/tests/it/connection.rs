@@ -2,7 +2,7 @@
 
 use crate::server::{Server, nowhere};
 use futures_util::{SinkExt, StreamExt};
-use tidings_client::{ChannelName, Connection, ConnectionError, DialError, Event, Notice, Options, Subscription, Tls};
+use tidings_client::{Connection, ConnectionError, DialError, Event, Notice, Options, Reconnect, Tls};
 use tokio_tungstenite::tungstenite::Message;
 
 /// Confirms the connection, waits for a subscription, and publishes one event on it.
@@ -16,13 +16,13 @@ async fn serve(server: &Server) {
 }
 
 async fn listen(server: &Server) -> Event {
-    let mut options = Options::new(server.url.clone(), "key");
+    let mut options = Options::at(&server.url, "key");
     options.tls = server.tls.clone();
-    let mut connection = Connection::new(options);
-    connection.subscribe(Subscription::new(ChannelName::parse("news").unwrap(), None, None).unwrap()).unwrap();
+    let mut connection = Connection::new(options).unwrap();
+    connection.subscribe("news").unwrap();
     loop {
         if let Notice::Event(event) = connection.next().await.unwrap() {
-            connection.close().await;
+            connection.disconnect().await;
             return event;
         }
     }
@@ -37,7 +37,7 @@ async fn events_arrive_over_tcp_and_over_tls() {
 }
 
 async fn failure(options: Options) -> ConnectionError {
-    let mut connection = Connection::new(options);
+    let mut connection = Connection::new(Options { reconnect: Reconnect::OnceConnected, ..options }).unwrap();
     assert!(matches!(connection.next().await, Ok(Notice::Connecting)));
     connection.next().await.unwrap_err()
 }
@@ -45,7 +45,7 @@ async fn failure(options: Options) -> ConnectionError {
 #[tokio::test]
 async fn a_certificate_of_an_unknown_authority_is_refused() {
     let server = Server::secure().await;
-    let mut options = Options::new(server.url.clone(), "key");
+    let mut options = Options::at(&server.url, "key");
     options.tls = Tls::new();
     let (stream, failure) = tokio::join!(server.accept(), failure(options));
     assert!(stream.is_none());
@@ -56,7 +56,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_told_with_its_address() {
     let (_socket, url) = nowhere();
-    let failure = failure(Options::new(url.clone(), "key")).await.to_string();
+    let failure = failure(Options::at(&url, "key")).await.to_string();
     assert!(failure.starts_with(&format!("cannot reach {url}: ")), "{failure}");
     assert!(failure.ends_with("; is the server running there?"), "{failure}");
 }

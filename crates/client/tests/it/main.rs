@@ -1,5 +1,7 @@
-//! The client over real sockets: against servers made here, which check what it sends and answer as told.
+//! The client over real sockets: against servers made here, which check what it sends and answer as told, and against Tidings itself.
 
+#[cfg(test)]
+mod auth_endpoint;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
@@ -7,4 +9,8 @@ mod proxy;
 #[cfg(test)]
 mod publisher;
 #[cfg(test)]
+mod publishing;
+#[cfg(test)]
 mod server;
+#[cfg(test)]
+pub mod tidings;

@@ -7,8 +7,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
-use tidings_client::{Answer, AppId, DialError, Key, Publication, PublishError, Publisher, ServerUrl, Tls};
+use std::time::{Duration, SystemTime};
+use tidings_client::{
+    Answer, AppId, BadCall, BatchEvent, DialError, Key, MasterKey, ProxyChoice, Publication, PublishError, Publisher, PublisherOptions,
+    ServerUrl, Tls,
+};
 use tidings_dialect::pusher::api;
 use tidings_hub::{App, UnixTime};
 
@@ -30,6 +33,7 @@ async fn serve(server: &Server, status: u16, text: &'static str) -> Seen {
             let (head, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
             assert_eq!(head.headers["content-type"], "application/json");
+            assert!(head.headers["x-pusher-library"].to_str().unwrap().starts_with("tidings "));
             let query = head.uri.query().unwrap_or_default().to_owned();
             *put.lock().unwrap() = Some(Seen { method: head.method.to_string(), path: head.uri.path().to_owned(), query, body });
             let answer = Response::builder().status(status).header("connection", "close").body(Full::new(Bytes::from(text)));
@@ -50,8 +54,13 @@ fn publication() -> Publication {
     }
 }
 
+fn options(url: ServerUrl, tls: &Tls) -> PublisherOptions {
+    let options = PublisherOptions::new(url, AppId::new("my app"), Key { key: "k+ey".into(), secret: "secret".into() });
+    PublisherOptions { tls: tls.clone(), proxy: ProxyChoice::Direct, ..options }
+}
+
 fn publisher(url: ServerUrl, tls: &Tls) -> Publisher {
-    Publisher::new(url, tls, AppId::new("my app"), Key { key: "k+ey".into(), secret: "secret".into() })
+    Publisher::with_options(options(url, tls))
 }
 
 fn now() -> UnixTime {
@@ -153,4 +162,93 @@ async fn a_server_that_cannot_be_had_is_told_from_one_that_hangs_up() {
     let hang_up = async { drop(server.accept().await) };
     let ((), answer) = tokio::join!(hang_up, publisher.publish(&publication));
     assert!(matches!(answer, Err(PublishError::NoAnswer { .. })), "{answer:?}");
+}
+
+/// P-9.3: no two events are sealed alike, and all but the data stays as it is.
+#[tokio::test]
+async fn encrypted_data_is_sealed_anew_each_time() {
+    let server = Server::plain().await;
+    let master_key = MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    let encryption_master_key = Some(master_key.clone());
+    let publisher = Publisher::with_options(PublisherOptions { encryption_master_key, ..options(server.url.clone(), &server.tls) });
+    let mut publication = Publication::new(["private-encrypted-a"], "told", "secret");
+    publication.socket_id = Some("1.2".into());
+    let mut sealed = Vec::new();
+    for _ in 0..2 {
+        let (seen, answer) = tokio::join!(serve(&server, 200, "{}"), publisher.publish(&publication));
+        answer.unwrap();
+        let mut body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+        let data = body["data"].take().as_str().unwrap().to_owned();
+        assert_eq!(master_key.shared_secret("private-encrypted-a").open(&data).unwrap(), "secret");
+        assert_eq!(body.to_string(), r#"{"channels":["private-encrypted-a"],"data":null,"name":"told","socket_id":"1.2"}"#);
+        sealed.push(data);
+    }
+    assert_ne!(sealed[0], sealed[1]);
+}
+
+/// What breaks a rule is refused here: the address is one where nobody listens.
+#[tokio::test]
+async fn what_breaks_a_rule_is_not_sent() {
+    let (_socket, url) = nowhere();
+    let publisher = publisher(url, &Tls::new());
+    let refused = [
+        publisher.publish(&Publication::default()).await.map(drop),
+        publisher.publish(&Publication::new(["news", "private-encrypted-a"], "a", "1")).await.map(drop),
+        publisher.publish(&Publication::new(["private-encrypted-a"], "a", "1")).await.map(drop),
+        publisher.publish_to_user("a b", "a", "1").await.map(drop),
+        publisher.publish_batch(&[]).await.map(drop),
+        publisher.publish_batch(&[BatchEvent::new("a b", "a", "1")]).await.map(drop),
+        publisher.channel("a/b", &[]).await.map(drop),
+        publisher.users("news").await.map(drop),
+        publisher.terminate_connections("").await,
+        publisher.get("channels", &[]).await.map(drop),
+        publisher.post("events", &1).await.map(drop),
+    ];
+    for answer in refused {
+        assert!(matches!(answer, Err(PublishError::Bad(_))), "{answer:?}");
+    }
+    let error = publisher.users("a b").await.unwrap_err();
+    assert!(matches!(&error, PublishError::Bad(BadCall::Channel { channel, .. }) if channel == "a b"), "{error:?}");
+}
+
+/// P-10.1: one connection serves call after call.
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let server = Server::plain().await;
+    let publisher = publisher(server.url.clone(), &server.tls);
+    let serve = async {
+        let service = service_fn(|request: Request<Incoming>| async {
+            request.into_body().collect().await?;
+            Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from("{}"))))
+        });
+        let stream = TokioIo::new(server.accept().await.unwrap());
+        hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
+    };
+    let publish = async {
+        for _ in 0..3 {
+            publisher.publish(&publication()).await.unwrap();
+        }
+    };
+    tokio::select! {
+        ended = serve => panic!("{ended:?}"),
+        () = publish => {}
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let server = Server::plain().await;
+    let request_timeout = Duration::from_millis(20);
+    let publisher = Publisher::with_options(PublisherOptions { request_timeout, ..options(server.url.clone(), &server.tls) });
+    let error = publisher.publish(&publication()).await.unwrap_err();
+    assert!(matches!(&error, PublishError::NoAnswer { reason, .. } if reason == "it took longer than 20ms"), "{error:?}");
+}
+
+#[test]
+fn a_cluster_has_an_address() {
+    let options = |cluster| PublisherOptions::cluster(cluster, AppId::new("1"), Key { key: "key".into(), secret: "secret".into() });
+    assert_eq!(options("eu").unwrap().url.to_string(), "https://api-eu.pusher.com:443");
+    for cluster in ["", "eu.pusher.com", "eu/x", "eu:1", "a b", "é"] {
+        assert_eq!(options(cluster).unwrap_err().cluster, cluster);
+    }
 }

@@ -2,10 +2,11 @@
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use tidings_client::{Event, Member, Notice, ServerUrl};
+use tidings_client::{Event, Notice, PresenceMember, ServerUrl, SubscriptionError};
 use tidings_hub::UnixTime;
 
 /// Columns for the name of an event, until a longer one comes.
@@ -108,16 +109,21 @@ impl<O: Write, N: Write> Output<O, N> {
     fn told(&self, notice: &Notice) -> Option<String> {
         Some(match notice {
             Notice::Connecting => format!("connecting to {}", self.url),
-            Notice::Connected { socket_id } => format!("connected as {socket_id}"),
-            Notice::Subscribed { channel, members: None } => format!("subscribed to {channel}"),
-            Notice::Subscribed { channel, members: Some(members) } => format!("subscribed to {channel}, with {}", listed(members)),
+            Notice::Connected { socket_id, .. } => format!("connected as {socket_id}"),
+            Notice::Subscribed { channel, members: None, .. } => format!("subscribed to {channel}"),
+            Notice::Subscribed { channel, members: Some(members), .. } => format!("subscribed to {channel}, with {}", listed(members)),
             Notice::MemberAdded { channel, member } => format!("{} came into {channel}", member.user_id),
             Notice::MemberRemoved { channel, user_id } => format!("{user_id} left {channel}"),
             Notice::SubscriptionCount { channel, count } => format!("{channel} has {count} subscribers"),
             Notice::CacheMiss { channel } => format!("{channel} has no event to start with"),
             Notice::Error { code: Some(code), message } => format!("error {code}: {message}"),
             Notice::Error { code: None, message } => format!("error: {message}"),
-            Notice::Refused { channel, message, .. } => format!("refused to subscribe to {channel}: {message}"),
+            Notice::Refused { channel, why: SubscriptionError::Server { message, .. } } => {
+                format!("refused to subscribe to {channel}: {message}")
+            }
+            Notice::Refused { channel, why } => format!("not subscribed to {channel}: {why}"),
+            Notice::Undecryptable { channel, name, why } => format!("event {name} on {channel} is lost, it cannot be decrypted: {why}"),
+            Notice::Unavailable => "still no connection".to_owned(),
             Notice::Lost { why, retry_in } if retry_in.is_zero() => format!("{why} (connecting again at once)"),
             Notice::Lost { why, retry_in } => format!("{why} (connecting again in {:.1} s)", retry_in.as_secs_f64()),
             Notice::Unreadable { text } => {
@@ -155,8 +161,14 @@ enum State<'a> {
     Refused {
         channel: &'a str,
         status: Option<u16>,
-        message: &'a str,
+        message: Cow<'a, str>,
     },
+    Undecryptable {
+        channel: &'a str,
+        event: &'a str,
+        reason: String,
+    },
+    Unavailable,
     MemberAdded {
         channel: &'a str,
         #[serde(flatten)]
@@ -190,18 +202,23 @@ enum State<'a> {
 struct MemberLine<'a> {
     user_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user_info: Option<&'a RawValue>,
+    user_info: Option<&'a Value>,
 }
 
 impl<'a> State<'a> {
     fn of(notice: &'a Notice) -> Option<Self> {
         Some(match notice {
             Notice::Connecting => Self::Connecting,
-            Notice::Connected { socket_id } => Self::Connected { socket_id },
-            Notice::Subscribed { channel, members } => {
+            Notice::Connected { socket_id, .. } => Self::Connected { socket_id },
+            Notice::Subscribed { channel, members, .. } => {
                 Self::Subscribed { channel, members: members.as_ref().map(|members| members.iter().map(MemberLine::of).collect()) }
             }
-            Notice::Refused { channel, status, message } => Self::Refused { channel, status: *status, message },
+            Notice::Refused { channel, why: SubscriptionError::Server { status, message, .. } } => {
+                Self::Refused { channel, status: *status, message: message.into() }
+            }
+            Notice::Refused { channel, why } => Self::Refused { channel, status: None, message: why.to_string().into() },
+            Notice::Undecryptable { channel, name, why } => Self::Undecryptable { channel, event: name, reason: why.to_string() },
+            Notice::Unavailable => Self::Unavailable,
             Notice::MemberAdded { channel, member } => Self::MemberAdded { channel, member: MemberLine::of(member) },
             Notice::MemberRemoved { channel, user_id } => Self::MemberRemoved { channel, user_id },
             Notice::SubscriptionCount { channel, count } => Self::SubscriptionCount { channel, count: *count },
@@ -215,9 +232,8 @@ impl<'a> State<'a> {
 }
 
 impl<'a> MemberLine<'a> {
-    fn of(member: &'a Member) -> Self {
-        let user_info = member.user_info.as_deref().and_then(|info| serde_json::from_slice(info).ok());
-        Self { user_id: &member.user_id, user_info }
+    fn of(member: &'a PresenceMember) -> Self {
+        Self { user_id: &member.user_id, user_info: member.user_info.as_ref() }
     }
 }
 
@@ -240,7 +256,7 @@ pub(super) fn printable(text: &str) -> String {
     line
 }
 
-fn listed(members: &[Member]) -> String {
+fn listed(members: &[PresenceMember]) -> String {
     let shown: Vec<&str> = members.iter().take(MEMBERS_SHOWN_MAX).map(|member| &*member.user_id).collect();
     let mut text = format!("{} members: {}", members.len(), shown.join(", "));
     if members.len() > shown.len() {
@@ -253,6 +269,7 @@ fn listed(members: &[Member]) -> String {
 mod tests {
     use super::*;
     use std::time::Duration;
+    use tidings_client::UndecryptableError;
 
     const NOON: UnixTime = UnixTime::from_millis(1_700_049_600_000 + 7_005);
 
@@ -305,24 +322,40 @@ mod tests {
     #[test]
     fn every_state_has_words_and_json() {
         let channel = || "presence-a".to_owned();
-        let ada = || Member { user_info: Some("{\"x\":1}".into()), ..Member::new("ada") };
+        let ada = || PresenceMember { user_id: "ada".into(), user_info: Some(serde_json::json!({"x": 1})) };
+        let refused = SubscriptionError::Server { kind: "AuthError".into(), status: Some(401), message: "no".into() };
         for (notice, words, json) in [
             (Notice::Connecting, "connecting to http://localhost:6001", r#"{"state":"connecting"}"#),
-            (Notice::Connected { socket_id: "1.2".into() }, "connected as 1.2", r#"{"state":"connected","socket_id":"1.2"}"#),
             (
-                Notice::Subscribed { channel: "news".into(), members: None },
+                Notice::Connected { socket_id: "1.2".into(), activity_timeout: Duration::ZERO },
+                "connected as 1.2",
+                r#"{"state":"connected","socket_id":"1.2"}"#,
+            ),
+            (Notice::Unavailable, "still no connection", r#"{"state":"unavailable"}"#),
+            (
+                Notice::Subscribed { channel: "news".into(), members: None, me: None },
                 "subscribed to news",
                 r#"{"state":"subscribed","channel":"news"}"#,
             ),
             (
-                Notice::Subscribed { channel: channel(), members: Some(vec![ada()]) },
+                Notice::Subscribed { channel: channel(), members: Some(vec![ada()]), me: Some("ada".into()) },
                 "subscribed to presence-a, with 1 members: ada",
                 r#"{"state":"subscribed","channel":"presence-a","members":[{"user_id":"ada","user_info":{"x":1}}]}"#,
             ),
             (
-                Notice::Refused { channel: channel(), status: Some(401), message: "no".into() },
+                Notice::Refused { channel: channel(), why: refused },
                 "refused to subscribe to presence-a: no",
                 r#"{"state":"refused","channel":"presence-a","status":401,"message":"no"}"#,
+            ),
+            (
+                Notice::Refused { channel: channel(), why: SubscriptionError::NoSharedSecret },
+                "not subscribed to presence-a: an encrypted channel needs shared_secret in the endpoint's answer",
+                r#"{"state":"refused","channel":"presence-a","status":null,"message":"an encrypted channel needs shared_secret in the endpoint's answer"}"#,
+            ),
+            (
+                Notice::Undecryptable { channel: "private-encrypted-a".into(), name: "x".into(), why: UndecryptableError::Lost },
+                "event x on private-encrypted-a is lost, it cannot be decrypted: the connection was lost while another secret was fetched",
+                r#"{"state":"undecryptable","channel":"private-encrypted-a","event":"x","reason":"the connection was lost while another secret was fetched"}"#,
             ),
             (
                 Notice::MemberAdded { channel: channel(), member: ada() },
@@ -365,7 +398,7 @@ mod tests {
 
     #[test]
     fn a_long_list_of_members_is_cut() {
-        let members: Vec<Member> = (0..25).map(|id| Member::new(id.to_string())).collect();
+        let members: Vec<_> = (0..25).map(|id| PresenceMember::new(&id.to_string())).collect();
         let text = listed(&members);
         assert!(text.starts_with("25 members: 0, 1, ") && text.ends_with(", 19 and 5 more"), "{text}");
     }

@@ -3,24 +3,25 @@
 use super::output::{Format, Output};
 use super::target::Target;
 use anyhow::{Context, bail};
+use serde_json::value::RawValue;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::time::SystemTime;
-use tidings_client::{ChannelName, Connection, Member, Notice, Options, Reconnect, Subscription};
+use tidings_client::{ChannelName, Connection, MasterKey, Notice, Options, Reconnect, SubscribeError, SubscriptionError};
 use tidings_hub::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Show the events of channels of a Pusher-compatible server.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
-Private and presence channels are signed with the secret. The data of private-encrypted- channels is shown as it arrives, \
-not decrypted. Events go to standard output, everything else to standard error.
+Private and presence channels are signed with the secret. The data of private-encrypted- channels is decrypted with the master \
+key, and shown as it arrives without one. Events go to standard output, everything else to standard error.
 
 With --json each event is one line: {\"channel\":…,\"event\":…,\"data\":…,\"user_id\":…}. \"data\" is always a string, usually with \
 JSON in it; \"user_id\" is there if the server names the sender. --states adds lines such as {\"state\":\"connected\",…}; the \
-states are connecting, connected, subscribed, refused, member_added, member_removed, subscription_count, cache_miss, error, \
-unreadable and lost.
+states are connecting, connected, unavailable, subscribed, refused, member_added, member_removed, subscription_count, cache_miss, \
+undecryptable, error, unreadable and lost.
 
 Examples:
   tidings subscribe news --key KEY
@@ -35,7 +36,7 @@ pub(super) struct Subscribe {
     /// The channels to subscribe to.
     #[arg(required = true, value_name = "CHANNEL", value_parser = ChannelName::parse)]
     channels: Vec<ChannelName>,
-    /// The user to join presence channels as.
+    /// The user to join presence channels as; by default `process-` and the number of this process.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
     /// What to say about the user: a JSON object.
@@ -62,6 +63,16 @@ pub(super) struct Subscribe {
     /// not see it.
     #[arg(long, value_name = "SECRET", env = "TIDINGS_SECRET", hide_env_values = true, help_heading = "Server and app")]
     secret: Option<String>,
+    /// The app's encryption master key in base64, to read private-encrypted- channels. Better given in the environment.
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "TIDINGS_ENCRYPTION_MASTER_KEY",
+        hide_env_values = true,
+        requires = "secret",
+        help_heading = "Server and app"
+    )]
+    encryption_master_key: Option<String>,
 }
 
 impl Subscribe {
@@ -74,33 +85,49 @@ impl Subscribe {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let mut connection = self.connection()?;
         let mut output = self.output(anstream::stdout(), anstream::stderr());
-        for channel in self.channels.iter().filter(|channel| channel.as_str().starts_with("private-encrypted-")) {
-            output.note(&format!("{channel} is encrypted from end to end: its data is shown as it arrives"));
+        if self.encryption_master_key.is_none() {
+            for channel in self.channels.iter().filter(|channel| channel.as_str().starts_with("private-encrypted-")) {
+                output.note(&format!("{channel} is encrypted from end to end: without the master key its data is shown as it arrives"));
+            }
         }
         let followed = tokio::select! {
             followed = follow(&mut connection, &mut output, self.wanted()) => followed,
             _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),
         };
-        connection.close().await;
+        connection.disconnect().await;
         followed.map(|()| ExitCode::SUCCESS)
     }
 
     fn connection(&self) -> anyhow::Result<Connection> {
-        let mut options = Options::new(self.target.url.clone(), &self.target.key);
+        let mut options = Options::at(&self.target.url, &self.target.key);
         options.tls = self.target.tls()?;
-        if self.no_reconnect {
-            options.reconnect = Reconnect::Never;
-        }
-        let member = self
-            .user_id
-            .as_deref()
-            .map(|user_id| Member { user_info: self.user_info.as_ref().map(|info| info.clone().into()), ..Member::new(user_id) });
-        let mut connection = Connection::new(options);
+        options.reconnect = if self.no_reconnect { Reconnect::Never } else { Reconnect::OnceConnected };
+        options.secret.clone_from(&self.secret);
+        options.encryption_master_key = self.encryption_master_key.as_deref().map(MasterKey::from_base64).transpose()?;
+        options.channel_data = self.user_id.as_deref().map(|user_id| self.channel_data(user_id)).transpose()?;
+        let mut connection = Connection::new(options)?;
         for channel in &self.channels {
-            connection.subscribe(Subscription::new(channel.clone(), self.secret.as_deref(), member.as_ref())?)?;
+            let asked = connection.subscribe(channel.as_str());
+            if let Err(SubscribeError::NobodySigns { channel }) = asked {
+                bail!("channel {channel} is not public: give the app's secret so that the subscription can be signed");
+            }
+            asked?;
         }
         Ok(connection)
+    }
+
+    /// The member to be on presence channels (P-7.1).
+    fn channel_data(&self, user_id: &str) -> anyhow::Result<String> {
+        #[derive(serde::Serialize)]
+        struct ChannelData<'a> {
+            user_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            user_info: Option<&'a RawValue>,
+        }
+        let user_info = self.user_info.as_deref().map(serde_json::from_str).transpose();
+        let user_info = user_info.context("--user-info must be a JSON object, such as {\"name\":\"Ada\"}")?;
+        Ok(serde_json::to_string(&ChannelData { user_id, user_info })?)
     }
 
     fn output<O: Write, N: Write>(&self, out: O, notes: N) -> Output<O, N> {
@@ -143,7 +170,10 @@ async fn follow<O: Write, N: Write>(
 /// with one that leaves no hope, can only be about what this command asked for.
 fn check(notice: &Notice) -> anyhow::Result<()> {
     match notice {
-        Notice::Refused { channel, message, .. } => bail!("the server refused the subscription to {channel}: {message}"),
+        Notice::Refused { channel, why: SubscriptionError::Server { message, .. } } => {
+            bail!("the server refused the subscription to {channel}: {message}")
+        }
+        Notice::Refused { channel, why } => bail!("there is no subscription to {channel}: {why}"),
         Notice::Error { code: None, message } => bail!("the server refused: {message}"),
         Notice::Error { code: Some(code @ 4000..=4099), message } => bail!("the server refused with {code}: {message}"),
         _ => Ok(()),
@@ -294,7 +324,11 @@ mod tests {
         }
         for (arguments, message) in [
             (&["private-a"] as &[&str], "channel private-a is not public: give the app's secret so that the subscription can be signed"),
-            (&["presence-a", "--secret", "s"], "channel presence-a has members: give the user id to join as"),
+            (
+                &["presence-a", "--secret", "s", "--user-id", "ada", "--user-info", "{"],
+                "--user-info must be a JSON object, such as {\"name\":\"Ada\"}",
+            ),
+            (&["a", "--secret", "s", "--encryption-master-key", "x"], "MASTER"),
         ] {
             assert_eq!(parse(arguments).unwrap().connection().err().unwrap().to_string(), message);
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tidings_client::{AppId, ChannelName, Connection, Key, Member, Notice, Options, Publication, Publisher, Subscription, Tls};
+use tidings_client::{AppId, ChannelName, Connection, Key, Notice, Options, Publication, Publisher, Tls};
 use tidings_dialect::auth;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -143,16 +143,17 @@ async fn until(node: &Node, wanted: impl Fn(&Live) -> bool) {
     }
 }
 
-async fn connected(address: &str) -> Connection {
-    let mut connection = Connection::new(Options::new(format!("http://{address}").parse().unwrap(), "first-key"));
+async fn connected(address: &str, user: &str) -> Connection {
+    let options = Options::at(&format!("http://{address}").parse().unwrap(), "first-key");
+    let mut connection =
+        Connection::new(Options { secret: Some(SECRET.to_owned()), channel_data: Some(format!("{{\"user_id\":\"{user}\"}}")), ..options })
+            .unwrap();
     while !matches!(connection.next().await.unwrap(), Notice::Connected { .. }) {}
     connection
 }
 
-async fn subscribe(connection: &mut Connection, channel: &str, user: &str) {
-    let member = channel.starts_with("presence-").then(|| Member::new(user));
-    let channel = ChannelName::parse(channel).unwrap();
-    connection.subscribe(Subscription::new(channel, Some(SECRET), member.as_ref()).unwrap()).unwrap();
+async fn subscribe(connection: &mut Connection, channel: &str) {
+    connection.subscribe(channel).unwrap();
     while !matches!(connection.next().await.unwrap(), Notice::Subscribed { .. }) {}
 }
 
@@ -194,10 +195,10 @@ async fn signed_in(address: &str) -> impl Sized {
 #[test]
 fn the_page_says_what_happened_and_no_name_of_a_channel() {
     with_server(async |node, [address, metrics]| {
-        let (mut one, mut other) = (connected(&address).await, connected(&address).await);
-        for (connection, user) in [(&mut one, "whispered-user"), (&mut other, "other-user")] {
+        let (mut one, mut other) = (connected(&address, "whispered-user").await, connected(&address, "other-user").await);
+        for connection in [&mut one, &mut other] {
             for channel in ["whispered-plain", "private-whispered", "presence-whispered", "cache-whispered"] {
-                subscribe(connection, channel, user).await;
+                subscribe(connection, channel).await;
             }
         }
         let signed_in = signed_in(&address).await;
@@ -276,9 +277,9 @@ fn after_ten_rounds_nothing_is_held() {
         for round in 0..10 {
             let mut connections = Vec::new();
             for user in 0..4 {
-                let mut connection = connected(&address).await;
+                let mut connection = connected(&address, &format!("user-{user}")).await;
                 for channel in ["plain", "private-a", "presence-a"] {
-                    subscribe(&mut connection, channel, &format!("user-{user}")).await;
+                    subscribe(&mut connection, channel).await;
                 }
                 connections.push(connection);
             }
@@ -288,9 +289,9 @@ fn after_ten_rounds_nothing_is_held() {
                 heard(connection).await;
             }
             until(&node, |live| live.subscriptions == 12 && live.users == 1 && live.channels == 3).await;
-            for connection in connections {
+            for mut connection in connections {
                 if round % 2 == 0 {
-                    connection.close().await;
+                    connection.disconnect().await;
                 }
             }
             drop(signed_in);

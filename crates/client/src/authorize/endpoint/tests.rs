@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 fn options() -> Options {
-    Options { auth_timeout: Duration::from_secs(60), ..Options::new("ws://push.example".parse().unwrap(), "key") }
+    Options { auth_timeout: Duration::from_secs(60), ..Options::new("key") }
 }
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

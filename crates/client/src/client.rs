@@ -1,0 +1,449 @@
+//! A handle to a connection that a task of its own keeps up, with what happens sorted by channel: streams, callbacks, members.
+
+mod channel;
+mod events;
+mod listeners;
+mod queue;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use channel::Channel;
+pub use events::{Events, Feed, Missed, Problems, States, Typed, TypedError, Watchlist};
+pub use listeners::Binding;
+
+use crate::{BadOptions, Connection, ConnectionError, Event, Options, SignInError, SubscribeError, SubscriptionError, connection};
+use listeners::Listeners;
+use queue::{Bounds, Queue};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use task::Command;
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How many changes of the state, problems and watchlist changes wait for one reader.
+const NEWS_BOUNDS: Bounds = Bounds { items: 1024, bytes: usize::MAX };
+
+/// A client of one app on one server. It connects at once and stays connected, in a task of its own; handles are cheap to clone, and
+/// when the last one is dropped, those of its channels and streams included, the connection is closed.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tidings_client::{Client, Options};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Price { symbol: String, cents: u64 }
+///
+/// let client = Client::new(Options { host: "127.0.0.1".into(), ws_port: 6001, ..Options::new("app-key") })?;
+/// let mut prices = client.subscribe("stocks")?.events_named("new-price").typed::<Price>();
+/// while let Some(price) = prices.next().await {
+///     let Price { symbol, cents } = price?;
+///     println!("{symbol}: {cents}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A slow reader of one channel holds up nobody else; what waits for it is bounded, and what goes is told ([`Missed`]). Who wants to slow
+/// the server down instead reads a [`Connection`].
+#[derive(Clone)]
+pub struct Client {
+    handle: Handle,
+}
+
+/// What keeps the task alive.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    /// Unbounded: each command is one call of the program, and what events it sends, it waits for.
+    commands: mpsc::UnboundedSender<Command>,
+    runtime: runtime::Handle,
+}
+
+/// What the task and the handles both see.
+pub(crate) struct Shared {
+    bounds: Bounds,
+    /// Whether somebody signs for channels, and for users.
+    signs_channels: bool,
+    signs_users: bool,
+    channels: Mutex<HashMap<String, Arc<channel::Inner>>>,
+    /// Of all channels.
+    everything: Arc<Listeners>,
+    /// Of the signed-in user's own channel.
+    user: Arc<Listeners>,
+    state: watch::Sender<Condition>,
+    signed_in: watch::Sender<SignedIn>,
+    states: News<StateChange>,
+    problems: News<Problem>,
+    watchlist: News<WatchlistChange>,
+}
+
+/// The state of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not begun.
+    Initialized,
+    /// There is no connection, and it is worked on.
+    Connecting,
+    /// There is one.
+    Connected,
+    /// There has been none for [`Options::unavailable_timeout`], and it is worked on.
+    Unavailable,
+    /// There is none, and nothing is done about it: it was given up, or disconnected.
+    Disconnected,
+}
+
+/// A change of the connection's state.
+#[derive(Clone, Debug)]
+pub struct StateChange {
+    /// What it was.
+    pub previous: State,
+    /// What it is.
+    pub current: State,
+    /// Why, if the connection was lost or did not come about.
+    pub why: Option<Arc<ConnectionError>>,
+}
+
+/// Something that went wrong. Nothing has to be done about it; a program may want to log it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The connection was lost, or did not come about.
+    #[error("{0}")]
+    Connection(Arc<ConnectionError>),
+    /// The server reports an error (P-17.1).
+    #[error("the server says{}: {message}", .code.map(|code| format!(" {code}")).unwrap_or_default())]
+    Server {
+        /// Its code; none if the connection stays as it is.
+        code: Option<u16>,
+        /// The reason.
+        message: String,
+    },
+    /// There is no subscription to a channel.
+    #[error("there is no subscription to {channel}: {why}")]
+    Subscription {
+        /// The channel.
+        channel: String,
+        /// Why.
+        why: SubscriptionError,
+    },
+    /// The connection is not signed in.
+    #[error("not signed in: {0}")]
+    SignIn(SignInError),
+    /// An event could not be decrypted, and is lost.
+    #[error("event {name} on {channel} is lost, it cannot be decrypted: {why}")]
+    Undecryptable {
+        /// The channel.
+        channel: String,
+        /// The event's name.
+        name: String,
+        /// Why.
+        why: crate::UndecryptableError,
+    },
+    /// Callbacks took so long that events did not reach them.
+    #[error("callbacks of {channel} took so long that {count} events did not reach them")]
+    Missed {
+        /// The channel; `*` for those of the client.
+        channel: String,
+        /// How many.
+        count: u64,
+    },
+    /// The server sent what no Pusher-compatible server should send.
+    #[error("the server sent what cannot be read: {text}")]
+    Unreadable {
+        /// The message.
+        text: String,
+    },
+}
+
+/// Who came and went among those on the watchlist (P-15.9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchlistChange {
+    /// Who is there now.
+    pub online: Vec<String>,
+    /// Who is not.
+    pub offline: Vec<String>,
+}
+
+/// What the connection is, and by which name.
+#[derive(Clone, Debug)]
+struct Condition {
+    state: State,
+    socket_id: Option<String>,
+    /// Why it is disconnected, if it was given up.
+    why: Option<Arc<ConnectionError>>,
+}
+
+#[derive(Clone, Debug)]
+enum SignedIn {
+    No,
+    As(String),
+    Failed(SignInError),
+}
+
+/// Something that everybody who asks is told.
+struct News<T>(Mutex<Vec<Arc<Queue<T>>>>);
+
+impl Client {
+    /// A client that begins to connect.
+    ///
+    /// # Errors
+    /// [`BadOptions`] says what must be given otherwise; [`BadOptions::NoRuntime`] if it is called outside of a tokio runtime.
+    pub fn new(options: Options) -> Result<Self, BadOptions> {
+        let runtime = runtime::Handle::try_current().map_err(|_| BadOptions::NoRuntime)?;
+        let bounds = Bounds { items: options.queue_events, bytes: options.queue_bytes };
+        let connection = Connection::new(options)?;
+        let (signs_channels, signs_users) = connection.signs();
+        let shared = Arc::new(Shared {
+            bounds,
+            signs_channels,
+            signs_users,
+            channels: Mutex::default(),
+            everything: Arc::default(),
+            user: Arc::default(),
+            state: watch::Sender::new(Condition { state: State::Initialized, socket_id: None, why: None }),
+            signed_in: watch::Sender::new(SignedIn::No),
+            states: News::default(),
+            problems: News::default(),
+            watchlist: News::default(),
+        });
+        let (commands, orders) = mpsc::unbounded_channel();
+        runtime.spawn(task::run(connection, Arc::clone(&shared), orders));
+        Ok(Self { handle: Handle { shared, commands, runtime } })
+    }
+
+    /// The state of the connection.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.handle.shared.state.borrow().state
+    }
+
+    /// The connection's public name, while there is one. A publisher can leave this connection out by it (P-11.3).
+    #[must_use]
+    pub fn socket_id(&self) -> Option<String> {
+        self.handle.shared.state.borrow().socket_id.clone()
+    }
+
+    /// All changes of the state from now on.
+    pub fn states(&self) -> States {
+        Feed::new(self.handle.shared.states.listen(), self.handle.clone())
+    }
+
+    /// All that goes wrong from now on.
+    pub fn problems(&self) -> Problems {
+        Feed::new(self.handle.shared.problems.listen(), self.handle.clone())
+    }
+
+    /// Waits until there is a connection, and gives its public name.
+    ///
+    /// # Errors
+    /// Why it was given up; `None` if it was disconnected or the client is closed.
+    pub async fn connected(&self) -> Result<String, Option<Arc<ConnectionError>>> {
+        let mut state = self.handle.shared.state.subscribe();
+        let settled = state.wait_for(|now| matches!(now.state, State::Connected | State::Disconnected)).await;
+        // The sender lives as long as the handle.
+        let now = settled.map_err(|_| None)?;
+        now.socket_id.clone().ok_or_else(|| now.why.clone())
+    }
+
+    /// Has it connect at once, whether it was given up, disconnected, or waits for the next attempt.
+    pub fn connect(&self) {
+        self.handle.order(Command::Connect);
+    }
+
+    /// Ends the connection in good order. Subscriptions are kept for [`Client::connect`].
+    pub fn disconnect(&self) {
+        self.handle.order(Command::Disconnect);
+    }
+
+    /// Ends the connection in good order, which takes a second at most, and all streams. Other handles are of no use any more.
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        self.handle.order(Command::Close(done));
+        // If the task has ended, it is closed already.
+        let _ = closed.await;
+    }
+
+    /// Keeps up a subscription to `channel`; one that is there already stays, and one that was refused is asked for anew. What its name
+    /// begins with decides what it takes (P-4.2).
+    ///
+    /// # Errors
+    /// [`SubscribeError`] says what is missing: nothing is changed.
+    pub fn subscribe(&self, channel: &str) -> Result<Channel, SubscribeError> {
+        let name = connection::check(channel, self.handle.shared.signs_channels)?;
+        if self.handle.commands.is_closed() {
+            return Err(SubscribeError::Closed);
+        }
+        let inner = Arc::clone(
+            lock(&self.handle.shared.channels).entry(channel.to_owned()).or_insert_with(|| Arc::new(channel::Inner::new(&name))),
+        );
+        self.handle.order(Command::Subscribe(name));
+        Ok(Channel::new(inner, self.handle.clone()))
+    }
+
+    /// Gives the subscription to `channel` up. The streams and callbacks of its [`Channel`] end. Whether there was one.
+    pub fn unsubscribe(&self, channel: &str) -> bool {
+        let Some(inner) = lock(&self.handle.shared.channels).remove(channel) else {
+            return false;
+        };
+        inner.end();
+        self.handle.order(Command::Unsubscribe(channel.to_owned()));
+        true
+    }
+
+    /// The channel called `name`, if it is subscribed to or to be.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<Channel> {
+        let inner = lock(&self.handle.shared.channels).get(name).cloned()?;
+        Some(Channel::new(inner, self.handle.clone()))
+    }
+
+    /// All channels that are subscribed to or to be, in no order.
+    #[must_use]
+    pub fn all_channels(&self) -> Vec<Channel> {
+        let channels: Vec<_> = lock(&self.handle.shared.channels).values().cloned().collect();
+        channels.into_iter().map(|inner| Channel::new(inner, self.handle.clone())).collect()
+    }
+
+    /// All events of all channels from now on, in the order in which they came.
+    pub fn events(&self) -> Events {
+        Feed::new(self.handle.shared.everything.stream(None, self.handle.shared.bounds), self.handle.clone())
+    }
+
+    /// The events called `name` of all channels from now on.
+    pub fn events_named(&self, name: &str) -> Events {
+        Feed::new(self.handle.shared.everything.stream(Some(name), self.handle.shared.bounds), self.handle.clone())
+    }
+
+    /// Has `call` called for all events called `name`, whatever their channel. Callbacks are called one after the other, in the order in
+    /// which they were bound; one that blocks holds up the others of the same client, and must not do so for long.
+    pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
+        self.bound(Some(name), Box::new(call))
+    }
+
+    /// The same for all events.
+    pub fn bind_all(&self, call: impl FnMut(&Event) + Send + 'static) -> Binding {
+        self.bound(None, Box::new(call))
+    }
+
+    /// Ends what [`Client::bind`] or [`Client::bind_all`] began. Whether it was bound.
+    pub fn unbind(&self, binding: Binding) -> bool {
+        self.handle.shared.everything.unbind(binding)
+    }
+
+    fn bound(&self, name: Option<&str>, call: listeners::Call) -> Binding {
+        self.handle.bind(&self.handle.shared.everything, name, "*", call)
+    }
+
+    /// Signs in, on this connection and all that follow (P-15.1): as [`Options::user_data`] with the secret, or as whom the
+    /// [`Options::user_auth_endpoint`] says.
+    ///
+    /// # Errors
+    /// [`SignInError::NobodySigns`] if neither is given.
+    pub fn sign_in(&self) -> Result<(), SignInError> {
+        if !self.handle.shared.signs_users {
+            return Err(SignInError::NobodySigns);
+        }
+        self.handle.order(Command::SignIn);
+        Ok(())
+    }
+
+    /// Waits until the connection is signed in, and gives the user's id. A server that refuses a signature says so in [`Client::problems`]
+    /// only (P-15.2).
+    ///
+    /// # Errors
+    /// [`SignInError`] if it could not be asked for.
+    pub async fn signed_in(&self) -> Result<String, SignInError> {
+        let mut signed_in = self.handle.shared.signed_in.subscribe();
+        let settled = signed_in.wait_for(|now| !matches!(now, SignedIn::No)).await;
+        match settled.as_deref() {
+            Ok(SignedIn::As(user_id)) => Ok(user_id.clone()),
+            Ok(SignedIn::Failed(why)) => Err(why.clone()),
+            Ok(SignedIn::No) | Err(_) => Err(SignInError::Closed),
+        }
+    }
+
+    /// Who the connection is signed in as.
+    #[must_use]
+    pub fn user_id(&self) -> Option<String> {
+        match &*self.handle.shared.signed_in.borrow() {
+            SignedIn::As(user_id) => Some(user_id.clone()),
+            _ => None,
+        }
+    }
+
+    /// All events for the signed-in user from now on (P-15.6), whoever that is.
+    pub fn user_events(&self) -> Events {
+        Feed::new(self.handle.shared.user.stream(None, self.handle.shared.bounds), self.handle.clone())
+    }
+
+    /// Has `call` called for events called `name` for the signed-in user.
+    pub fn bind_user(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
+        self.handle.bind(&self.handle.shared.user, Some(name), "the user", Box::new(call))
+    }
+
+    /// Ends what [`Client::bind_user`] began. Whether it was bound.
+    pub fn unbind_user(&self, binding: Binding) -> bool {
+        self.handle.shared.user.unbind(binding)
+    }
+
+    /// Who comes and goes from now on among those on the signed-in user's watchlist (P-15.9). The first is the state at the time of
+    /// signing in.
+    pub fn watchlist(&self) -> Watchlist {
+        Feed::new(self.handle.shared.watchlist.listen(), self.handle.clone())
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = self.handle.shared.state.borrow();
+        f.debug_struct("Client").field("state", &now.state).field("socket_id", &now.socket_id).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// Tells the task. If it has ended, there is nobody to do anything.
+    fn order(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    fn bind(&self, listeners: &Arc<Listeners>, name: Option<&str>, channel: &str, call: listeners::Call) -> Binding {
+        let (shared, channel) = (Arc::clone(&self.shared), channel.to_owned());
+        let missed = move |count| shared.problems.tell(&Problem::Missed { channel: channel.clone(), count });
+        listeners.bind(name, self.shared.bounds, &self.runtime, missed, call)
+    }
+}
+
+impl<T: Clone> News<T> {
+    fn listen(&self) -> Arc<Queue<T>> {
+        let queue = Arc::new(Queue::new(NEWS_BOUNDS));
+        let mut readers = lock(&self.0);
+        readers.retain(|reader| !reader.is_closed());
+        readers.push(Arc::clone(&queue));
+        queue
+    }
+
+    fn tell(&self, news: &T) {
+        for reader in lock(&self.0).iter() {
+            reader.push(news.clone(), 0);
+        }
+    }
+
+    fn close(&self) {
+        for reader in lock(&self.0).drain(..) {
+            reader.close();
+        }
+    }
+}
+
+impl<T> Default for News<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// Nothing that may panic is called under any of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

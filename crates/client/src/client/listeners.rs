@@ -1,0 +1,161 @@
+//! Who listens to a channel, or to all of them: streams, and callbacks, which one task calls one after the other.
+
+use super::queue::{Bounds, Queue};
+use crate::{Event, Missed};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime;
+
+/// Names a callback, to unbind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding(u64);
+
+pub(super) type Call = Box<dyn FnMut(&Event) + Send>;
+
+/// All who listen to the same.
+#[derive(Default)]
+pub(super) struct Listeners {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    streams: Vec<Stream>,
+    /// Where the task that calls the callbacks reads; made with the first callback.
+    calls: Option<Arc<Queue<Event>>>,
+    callbacks: Vec<Callback>,
+    /// The last number given to a callback.
+    bindings: u64,
+    closed: bool,
+}
+
+struct Stream {
+    /// The event's name; none for all.
+    name: Option<Box<str>>,
+    queue: Arc<Queue<Event>>,
+}
+
+#[derive(Clone)]
+struct Callback {
+    binding: u64,
+    name: Option<Box<str>>,
+    call: Arc<Mutex<Call>>,
+}
+
+impl Listeners {
+    /// A queue that gets all events from now on, or those called `name`.
+    pub(super) fn stream(&self, name: Option<&str>, bounds: Bounds) -> Arc<Queue<Event>> {
+        let queue = Arc::new(Queue::new(bounds));
+        let mut inner = self.lock();
+        if inner.closed {
+            queue.close();
+        } else {
+            inner.streams.retain(|stream| !stream.queue.is_closed());
+            inner.streams.push(Stream { name: name.map(Into::into), queue: Arc::clone(&queue) });
+        }
+        queue
+    }
+
+    /// Has `call` called for all events from now on, or for those called `name`, in the order in which callbacks were bound.
+    /// `missed` is told how many events callbacks did not get, because they took too long.
+    pub(super) fn bind(
+        self: &Arc<Self>,
+        name: Option<&str>,
+        bounds: Bounds,
+        runtime: &runtime::Handle,
+        missed: impl Fn(u64) + Send + 'static,
+        call: Call,
+    ) -> Binding {
+        let mut inner = self.lock();
+        inner.bindings += 1;
+        let binding = inner.bindings;
+        inner.callbacks.push(Callback { binding, name: name.map(Into::into), call: Arc::new(Mutex::new(call)) });
+        if inner.calls.is_none() && !inner.closed {
+            let queue = Arc::new(Queue::new(bounds));
+            inner.calls = Some(Arc::clone(&queue));
+            // It ends with the queue, which is closed with the channel or with the client.
+            runtime.spawn(Arc::clone(self).run(queue, missed));
+        }
+        Binding(binding)
+    }
+
+    /// Forgets a callback. Whether there was one.
+    pub(super) fn unbind(&self, binding: Binding) -> bool {
+        let mut inner = self.lock();
+        let before = inner.callbacks.len();
+        inner.callbacks.retain(|callback| callback.binding != binding.0);
+        inner.callbacks.len() < before
+    }
+
+    /// Whether anybody listens.
+    pub(super) fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.streams.is_empty() && inner.callbacks.is_empty()
+    }
+
+    /// Tells everybody. Whether somebody is so far behind that they should have a turn.
+    pub(super) fn tell(&self, event: &Event) -> bool {
+        let mut inner = self.lock();
+        let bytes = event.channel.len() + event.name.len() + event.data.len();
+        let mut behind = false;
+        let mut left = false;
+        for stream in &inner.streams {
+            if stream.name.as_deref().is_none_or(|name| name == event.name) {
+                behind |= stream.queue.push(event.clone(), bytes);
+                left |= stream.queue.is_closed();
+            }
+        }
+        if left {
+            inner.streams.retain(|stream| !stream.queue.is_closed());
+        }
+        if let Some(calls) = &inner.calls
+            && inner.callbacks.iter().any(|callback| callback.wants(event))
+        {
+            behind |= calls.push(event.clone(), bytes);
+        }
+        behind
+    }
+
+    /// Nothing more will come.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        for stream in inner.streams.drain(..) {
+            stream.queue.close();
+        }
+        if let Some(calls) = inner.calls.take() {
+            calls.close();
+        }
+    }
+
+    /// Calls the callbacks until there is nothing more to tell.
+    async fn run(self: Arc<Self>, queue: Arc<Queue<Event>>, missed: impl Fn(u64)) {
+        while let Some(next) = poll_fn(|cx| queue.poll_next(cx)).await {
+            let event = match next {
+                Ok(event) => event,
+                Err(Missed { count }) => {
+                    missed(count);
+                    continue;
+                }
+            };
+            let callbacks: Vec<Callback> = self.lock().callbacks.iter().filter(|callback| callback.wants(&event)).cloned().collect();
+            for callback in callbacks {
+                let mut call = callback.call.lock().unwrap_or_else(PoisonError::into_inner);
+                // Whose callback panics is told by the panic itself; the others are called all the same.
+                let _ = catch_unwind(AssertUnwindSafe(|| call(&event)));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Only queues are touched under the lock, and nothing that may panic is called.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Callback {
+    fn wants(&self, event: &Event) -> bool {
+        self.name.as_deref().is_none_or(|name| name == event.name)
+    }
+}

@@ -1,0 +1,308 @@
+//! The task of a client: it keeps the connection up, does what the handles ask for, and tells the listeners.
+
+use super::channel::{Inner, Subscription};
+use super::{Condition, Problem, Shared, SignedIn, State, StateChange, WatchlistChange, lock};
+use crate::{ClientData, Connection, ConnectionError, Event, Members, Notice, PresenceMember, SendError, SubscriptionError};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tidings_dialect::pusher::name::SERVER_TO_USER;
+use tidings_hub::ChannelName;
+use tokio::sync::{mpsc, oneshot};
+
+/// What handles ask for.
+pub(crate) enum Command {
+    Connect,
+    Disconnect,
+    Close(oneshot::Sender<()>),
+    Subscribe(ChannelName),
+    Unsubscribe(String),
+    SignIn,
+    Send { channel: String, name: String, data: Box<RawValue>, answer: oneshot::Sender<Result<(), SendError>> },
+}
+
+/// Runs until it is closed, or the last handle is gone.
+pub(super) async fn run(mut connection: Connection, shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let mut closing = None;
+    loop {
+        let behind = tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Close(done)) => {
+                    closing = Some(done);
+                    break;
+                }
+                Some(command) => {
+                    perform(command, &mut connection, &shared).await;
+                    false
+                }
+                None => break,
+            },
+            notice = connection.next() => match notice {
+                Ok(notice) => shared.tell(notice),
+                Err(why) => {
+                    shared.gone(State::Disconnected, Some(Arc::new(why)));
+                    false
+                }
+            },
+        };
+        if behind {
+            // A reader who shares this thread has a turn before more comes.
+            tokio::task::yield_now().await;
+        }
+    }
+    commands.close();
+    connection.disconnect().await;
+    shared.gone(State::Disconnected, None);
+    shared.end();
+    if let Some(done) = closing {
+        // Who does not wait any more need not know.
+        let _ = done.send(());
+    }
+}
+
+async fn perform(command: Command, connection: &mut Connection, shared: &Shared) {
+    match command {
+        Command::Connect => connection.connect(),
+        Command::Disconnect => {
+            connection.disconnect().await;
+            shared.gone(State::Disconnected, None);
+        }
+        Command::Subscribe(channel) => {
+            if let Some(inner) = shared.channel(channel.as_str()) {
+                inner.subscription.send_if_modified(|now| {
+                    let refused = matches!(now, Subscription::Refused(_));
+                    if refused {
+                        *now = Subscription::Pending;
+                    }
+                    refused
+                });
+            }
+            // It was checked by the handle.
+            let _ = connection.subscribe(channel.as_str());
+        }
+        Command::Unsubscribe(channel) => {
+            // Somebody may have subscribed again before this was done.
+            if shared.channel(&channel).is_none() {
+                connection.unsubscribe(&channel);
+            } else {
+                connection.unsubscribe(&channel);
+                let _ = connection.subscribe(&channel);
+            }
+        }
+        // It was checked by the handle.
+        Command::SignIn => drop(connection.sign_in()),
+        Command::Send { channel, name, data, answer } => {
+            let sent = connection.send_event(&channel, &name, ClientData::Json(Cow::Borrowed(&data)));
+            // Who does not wait any more need not know.
+            let _ = answer.send(sent);
+        }
+        Command::Close(_) => {}
+    }
+}
+
+impl Shared {
+    fn channel(&self, name: &str) -> Option<Arc<Inner>> {
+        lock(&self.channels).get(name).cloned()
+    }
+
+    /// Tells whom it concerns. Whether somebody is so far behind that they should have a turn.
+    fn tell(&self, notice: Notice) -> bool {
+        match notice {
+            Notice::Event(event) => return self.event(&event),
+            Notice::Connecting => self.change(State::Connecting, None, None),
+            Notice::Connected { socket_id, .. } => self.change(State::Connected, Some(socket_id), None),
+            Notice::Unavailable => self.change(State::Unavailable, None, None),
+            Notice::Lost { why, .. } => self.gone(State::Connecting, Some(Arc::new(why))),
+            Notice::Subscribed { channel, members, me } => return self.subscribed(&channel, members, me),
+            Notice::Refused { channel, why } => return self.refused(channel, why),
+            Notice::MemberAdded { channel, member } => {
+                return self.about(&channel, "pusher:member_added", |inner| {
+                    let shown = Shown::of(&member);
+                    inner.change_members(|members| members.add(member));
+                    shown
+                });
+            }
+            Notice::MemberRemoved { channel, user_id } => {
+                return self.about(&channel, "pusher:member_removed", |inner| {
+                    let mut left = None;
+                    inner.change_members(|members| left = members.remove(&user_id));
+                    Shown::of(&left.unwrap_or(PresenceMember { user_id, user_info: None }))
+                });
+            }
+            Notice::SubscriptionCount { channel, count } => {
+                return self.about(&channel, "pusher:subscription_count", |inner| {
+                    *lock(&inner.count) = Some(count);
+                    Count { subscription_count: count }
+                });
+            }
+            Notice::CacheMiss { channel } => return self.about(&channel, "pusher:cache_miss", |_| Nothing {}),
+            Notice::SignedIn { user_id, .. } => drop(self.signed_in.send_replace(SignedIn::As(user_id))),
+            Notice::SignInFailed { why } => {
+                self.signed_in.send_replace(SignedIn::Failed(why.clone()));
+                self.problems.tell(&Problem::SignIn(why));
+            }
+            Notice::Watchlist { online, offline } => self.watchlist.tell(&WatchlistChange { online, offline }),
+            Notice::Error { code, message } => self.problems.tell(&Problem::Server { code, message }),
+            Notice::Undecryptable { channel, name, why } => self.problems.tell(&Problem::Undecryptable { channel, name, why }),
+            Notice::Unreadable { text } => self.problems.tell(&Problem::Unreadable { text }),
+            Notice::Ping | Notice::Pong => {}
+        }
+        false
+    }
+
+    fn event(&self, event: &Event) -> bool {
+        let mut behind = match self.channel(&event.channel) {
+            Some(inner) => inner.listeners.tell(event),
+            None if event.channel.starts_with(SERVER_TO_USER) => self.user.tell(event),
+            // It was on its way when the channel was given up.
+            None => return false,
+        };
+        behind |= self.everything.tell(event);
+        behind
+    }
+
+    /// Something happened to a channel itself: `what` notes it, and gives the data that listeners are told.
+    fn about<T: Serialize>(&self, channel: &str, name: &str, what: impl FnOnce(&Inner) -> T) -> bool {
+        let Some(inner) = self.channel(channel) else {
+            return false;
+        };
+        let data = what(&inner);
+        if inner.listeners.is_empty() && self.everything.is_empty() {
+            return false;
+        }
+        let data = serde_json::to_string(&data).expect("texts and numbers are always JSON");
+        self.event(&Event { channel: channel.to_owned(), name: name.to_owned(), data, user_id: None })
+    }
+
+    fn subscribed(&self, channel: &str, members: Option<Vec<PresenceMember>>, me: Option<String>) -> bool {
+        let members = members.map(|members| Arc::new(Members::new(me, members)));
+        let behind = self.about(channel, "pusher:subscription_succeeded", |inner| {
+            if let (Some(known), Some(members)) = (&inner.members, &members) {
+                *lock(known) = Arc::clone(members);
+            }
+            Succeeded::of(members.as_deref())
+        });
+        // Who waits for the subscription finds the members.
+        if let Some(inner) = self.channel(channel) {
+            inner.subscription.send_replace(Subscription::InForce);
+        }
+        behind
+    }
+
+    fn refused(&self, channel: String, why: SubscriptionError) -> bool {
+        let behind = self.about(&channel, "pusher:subscription_error", |_| Failed::of(&why));
+        if let Some(inner) = self.channel(&channel) {
+            inner.subscription.send_replace(Subscription::Refused(why.clone()));
+        }
+        self.problems.tell(&Problem::Subscription { channel, why });
+        behind
+    }
+
+    /// There is no connection any more, or none came about.
+    fn gone(&self, state: State, why: Option<Arc<ConnectionError>>) {
+        let channels: Vec<_> = lock(&self.channels).values().cloned().collect();
+        for inner in channels {
+            inner.disconnected();
+        }
+        self.signed_in.send_if_modified(|now| {
+            let was = matches!(now, SignedIn::As(_));
+            *now = SignedIn::No;
+            was
+        });
+        if let Some(why) = &why {
+            self.problems.tell(&Problem::Connection(Arc::clone(why)));
+        }
+        self.change(state, None, why);
+    }
+
+    fn change(&self, current: State, socket_id: Option<String>, why: Option<Arc<ConnectionError>>) {
+        let previous = self.state.send_replace(Condition { state: current, socket_id, why: why.clone() }).state;
+        if previous != current {
+            self.states.tell(&StateChange { previous, current, why });
+        }
+    }
+
+    /// Nothing more will come.
+    fn end(&self) {
+        let channels: Vec<_> = lock(&self.channels).drain().map(|(_, inner)| inner).collect();
+        for inner in channels {
+            inner.end();
+        }
+        self.everything.close();
+        self.user.close();
+        self.signed_in.send_replace(SignedIn::Failed(crate::SignInError::Closed));
+        self.states.close();
+        self.problems.close();
+        self.watchlist.close();
+    }
+}
+
+impl Inner {
+    fn change_members<T>(&self, change: impl FnOnce(&mut Members) -> T) {
+        if let Some(members) = &self.members {
+            change(Arc::make_mut(&mut lock(members)));
+        }
+    }
+}
+
+/// The data of what happens to a channel. The table is in the documentation of [`Channel`](crate::Channel).
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Count {
+    subscription_count: u32,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    info: Option<Value>,
+}
+
+impl Shown {
+    fn of(member: &PresenceMember) -> Self {
+        Self { id: member.user_id.clone(), info: member.user_info.clone() }
+    }
+}
+
+#[derive(Serialize)]
+struct Succeeded {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    me: Option<Shown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<Shown>>,
+}
+
+impl Succeeded {
+    fn of(members: Option<&Members>) -> Self {
+        Self {
+            count: members.map(Members::count),
+            me: members.and_then(Members::me).map(Shown::of),
+            members: members.map(|members| members.iter().map(Shown::of).collect()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Failed {
+    r#type: String,
+    error: String,
+    status: u16,
+}
+
+impl Failed {
+    fn of(why: &SubscriptionError) -> Self {
+        match why {
+            SubscriptionError::Server { kind, status, message } => {
+                Self { r#type: kind.clone(), error: message.clone(), status: status.unwrap_or_default() }
+            }
+            other => Self { r#type: "AuthError".to_owned(), error: other.to_string(), status: 0 },
+        }
+    }
+}
