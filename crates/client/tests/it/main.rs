@@ -5,6 +5,8 @@ mod auth_endpoint;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
+mod endpoint;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod publisher;

@@ -5,13 +5,15 @@ use futures_util::{SinkExt, StreamExt};
 use std::env;
 use std::process::Command;
 use std::time::Duration;
-use tidings_client::{Connection, Notice, Options, ProxyChoice, Reconnect};
+use tidings_client::{AppId, Connection, Key, Notice, Options, ProxyChoice, Publication, Publisher, Reconnect, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
 /// Says that this process is to connect, and where.
 const ROLE: &str = "TIDINGS_TEST_CONNECT_TO";
+/// Says that it is to publish there instead.
+const PUBLISH: &str = "TIDINGS_TEST_PUBLISH";
 /// Says that it is to do so in vain, and no longer than a moment.
 const HURRY: &str = "TIDINGS_TEST_HURRY";
 /// Says that it is not to care for the rest of the environment.
@@ -19,7 +21,7 @@ const DIRECT: &str = "TIDINGS_TEST_DIRECT";
 
 /// Connects, and tells what came of it.
 async fn connect(url: &str) -> String {
-    let mut options = Options::new(url.parse().unwrap(), "key");
+    let mut options = Options::at(&url.parse().unwrap(), "key");
     options.reconnect = Reconnect::Never;
     if env::var_os(HURRY).is_some() {
         options.connect_timeout = Duration::from_millis(50);
@@ -27,13 +29,24 @@ async fn connect(url: &str) -> String {
     if env::var_os(DIRECT).is_some() {
         options.proxy = ProxyChoice::Direct;
     }
-    let mut connection = Connection::new(options);
+    let mut connection = Connection::new(options).unwrap();
     loop {
         match connection.next().await {
             Ok(Notice::Connected { socket_id, .. }) => return format!("connected as {socket_id}"),
             Ok(_) => {}
             Err(error) => return error.to_string(),
         }
+    }
+}
+
+/// Publishes, and tells what came of it.
+async fn publish(url: &str) -> String {
+    let key = Key { key: "key".into(), secret: "secret".into() };
+    let publisher = Publisher::new(url.parse().unwrap(), &Tls::new(), AppId::new("1"), key);
+    let publication = Publication { channels: vec!["news".into()], name: "a".into(), data: "b".into(), ..Default::default() };
+    match publisher.publish(&publication).await {
+        Ok(_) => "published".to_owned(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -82,7 +95,8 @@ async fn tunnel(proxy: &Server) -> String {
 #[tokio::test]
 async fn the_environment_decides() {
     if let Ok(url) = env::var(ROLE) {
-        println!("outcome: {}", connect(&url).await);
+        let outcome = if env::var_os(PUBLISH).is_some() { publish(&url).await } else { connect(&url).await };
+        println!("outcome: {outcome}");
         return;
     }
     let (server, proxy) = (Server::plain().await, Server::plain().await);
@@ -106,18 +120,34 @@ async fn the_environment_decides() {
         tokio::join!(serve(&server), connects(&environment));
     }
 
-    let fails = async |environment: &[(&str, &str)], expected: String| {
+    let ends = async |environment: &[(&str, &str)], expected: String| {
         let told = outcome(&url, environment).await;
         assert!(told.contains(&expected) && !told.contains("secret"), "{told}");
     };
-    fails(&[("HTTP_PROXY", closed.as_str())], format!("cannot reach the proxy {closed}: ")).await;
+    ends(&[("HTTP_PROXY", closed.as_str())], format!("cannot reach the proxy {closed}: ")).await;
     let refuse = async {
         let (_, mut stream) = head(&proxy).await;
         stream.write_all(b"HTTP/1.1 407 Who\r\n\r\n").await.unwrap();
     };
     let environment = [("HTTP_PROXY", proxy_address.as_str())];
-    tokio::join!(refuse, fails(&environment, format!("the proxy {proxy_name} wants a user name and a password")));
+    tokio::join!(refuse, ends(&environment, format!("the proxy {proxy_name} wants a user name and a password")));
     // A proxy that hangs has no more time than an attempt to connect.
     let environment = [("HTTP_PROXY", proxy_address.as_str()), (HURRY, "1")];
-    tokio::join!(proxy.accept(), fails(&environment, "did not confirm the connection within 50ms".to_owned()));
+    tokio::join!(proxy.accept(), ends(&environment, "did not confirm the connection within 50ms".to_owned()));
+
+    // Requests that are not led through are sent on.
+    let publishes = async |answer: &'static str, expected: String| {
+        let serve = async {
+            let (head, mut stream) = head(&proxy).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            head
+        };
+        let environment = [("HTTP_PROXY", proxy_address.as_str()), (PUBLISH, "1")];
+        let (head, ()) = tokio::join!(serve, ends(&environment, expected));
+        assert!(head.starts_with(&format!("POST http://{address}/apps/1/events?")), "{head}");
+        assert!(head.to_lowercase().contains("\r\nproxy-authorization: basic dxnlcjpzzwnyzxq=\r\n"), "{head}");
+    };
+    publishes("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "published".to_owned()).await;
+    let refusal = format!("the proxy {proxy_name} wants a user name and a password");
+    publishes("HTTP/1.1 407 Who\r\ncontent-length: 0\r\n\r\n", refusal).await;
 }
