@@ -304,6 +304,14 @@ fn what_cannot_be_asked_is_refused_at_once() {
         let error = Endpoint::new("http://app.example", &Options { auth, ..options() }, http.clone()).unwrap_err();
         assert_eq!(error, BadOptions::Header { name: name.into(), reason: reason.into() });
     }
+    let auth = Auth {
+        headers: pairs(&[("x-csrf-token", "s3cret")]),
+        username: Some("ada".into()),
+        password: Some("l:v".into()),
+        ..Auth::default()
+    };
+    let shown = format!("{:?}", headers(&auth).unwrap());
+    assert!(shown.contains("x-csrf-token") && !shown.contains("s3cret") && !shown.contains("YWRhOmw6dg"), "{shown}");
     let auth = Auth { username: Some("a:b".into()), password: Some("s3cret".into()), ..Auth::default() };
     let error = Endpoint::new("http://app.example", &Options { auth, ..options() }, http).unwrap_err();
     assert!(matches!(error, BadOptions::Header { name, .. } if name == "authorization"));
