@@ -5,6 +5,10 @@ mod auth_example;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
+mod endpoint;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod publisher;
 #[cfg(test)]
 mod publishing;
