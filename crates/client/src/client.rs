@@ -272,14 +272,13 @@ impl Client {
     /// [`SubscribeError`] says what is missing: nothing is changed.
     pub fn subscribe(&self, channel: &str) -> Result<Channel, SubscribeError> {
         let name = connection::check(channel, self.handle.shared.signs_channels)?;
-        if self.handle.commands.is_closed() {
-            return Err(SubscribeError::Closed);
+        let new = || Arc::new(channel::Inner::new(&name));
+        let inner = Arc::clone(lock(&self.handle.shared.channels).entry(channel.to_owned()).or_insert_with(new));
+        if self.handle.order(Command::Subscribe(name)) {
+            return Ok(Channel::new(inner, self.handle.clone()));
         }
-        let inner = Arc::clone(
-            lock(&self.handle.shared.channels).entry(channel.to_owned()).or_insert_with(|| Arc::new(channel::Inner::new(&name))),
-        );
-        self.handle.order(Command::Subscribe(name));
-        Ok(Channel::new(inner, self.handle.clone()))
+        lock(&self.handle.shared.channels).remove(channel);
+        Err(SubscribeError::Closed)
     }
 
     /// Gives the subscription to `channel` up. The streams and callbacks of its [`Channel`] end. Whether there was one.
@@ -345,8 +344,7 @@ impl Client {
         if !self.handle.shared.signs_users {
             return Err(SignInError::NobodySigns);
         }
-        self.handle.order(Command::SignIn);
-        Ok(())
+        if self.handle.order(Command::SignIn) { Ok(()) } else { Err(SignInError::Closed) }
     }
 
     /// Waits until the connection is signed in, and gives the user's id. A server that refuses a signature says so in [`Client::problems`]
@@ -403,9 +401,9 @@ impl fmt::Debug for Client {
 }
 
 impl Handle {
-    /// Tells the task. If it has ended, there is nobody to do anything.
-    fn order(&self, command: Command) {
-        let _ = self.commands.send(command);
+    /// Tells the task. False if it has ended, and there is nobody to do anything.
+    fn order(&self, command: Command) -> bool {
+        self.commands.send(command).is_ok()
     }
 
     fn bind(&self, listeners: &Arc<Listeners>, name: Option<&str>, channel: &str, call: listeners::Call) -> Binding {
