@@ -5,8 +5,6 @@ mod events;
 mod listeners;
 mod queue;
 mod task;
-#[cfg(test)]
-mod tests;
 
 pub use channel::Channel;
 pub use events::{Events, Feed, Missed, Problems, States, Typed, TypedError, Watchlist};

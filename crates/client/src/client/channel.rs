@@ -1,7 +1,7 @@
 //! A channel as a client sees it.
 
 use super::listeners::{Binding, Listeners};
-use super::task::Command;
+use super::task::{Command, Sending};
 use super::{Events, Feed, Handle, lock};
 use crate::{DataError, Event, Members, SendError, SubscriptionError};
 use serde::Serialize;
@@ -155,7 +155,8 @@ impl Channel {
     pub async fn send_event(&self, name: &str, data: &impl Serialize) -> Result<(), SendError> {
         let data = serde_json::value::to_raw_value(data).map_err(|error| SendError::Data { reason: error.to_string() })?;
         let (answer, answered) = oneshot::channel();
-        self.handle.order(Command::Send { channel: self.inner.name.clone(), name: name.to_owned(), data, answer });
+        let sending = Sending { channel: self.inner.name.clone(), name: name.to_owned(), data, answer };
+        self.handle.order(Command::Send(Box::new(sending)));
         // Who does not answer has ended.
         answered.await.unwrap_or(Err(SendError::NotConnected))
     }

@@ -20,7 +20,16 @@ pub(crate) enum Command {
     Subscribe(ChannelName),
     Unsubscribe(String),
     SignIn,
-    Send { channel: String, name: String, data: Box<RawValue>, answer: oneshot::Sender<Result<(), SendError>> },
+    /// In a box, since room for many commands is made at once.
+    Send(Box<Sending>),
+}
+
+/// An event to send, and where to say how that went.
+pub(crate) struct Sending {
+    pub(super) channel: String,
+    pub(super) name: String,
+    pub(super) data: Box<RawValue>,
+    pub(super) answer: oneshot::Sender<Result<(), SendError>>,
 }
 
 /// Runs until it is closed, or the last handle is gone.
@@ -94,7 +103,8 @@ async fn perform(command: Command, connection: &mut Connection, shared: &Shared)
         }
         // It was checked by the handle.
         Command::SignIn => drop(connection.sign_in()),
-        Command::Send { channel, name, data, answer } => {
+        Command::Send(sending) => {
+            let Sending { channel, name, data, answer } = *sending;
             let sent = connection.send_event(&channel, &name, ClientData::Json(Cow::Borrowed(&data)));
             // Who does not wait any more need not know.
             let _ = answer.send(sent);
