@@ -7,6 +7,8 @@ mod connection;
 #[cfg(test)]
 mod endpoint;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod publisher;
