@@ -664,6 +664,18 @@ async fn dropping_next_does_not_begin_anew() {
     assert!(server.await.unwrap(), "it dialled once");
 }
 
+/// The answer to a close may find no room. Who drops `next` meanwhile is told the code all the same.
+#[tokio::test(start_paused = true)]
+async fn dropping_next_does_not_lose_the_code_of_a_close() {
+    let (mut connection, mut peer) = pair(options()).await;
+    // More than the stream takes, and nobody reads it.
+    connection.send_text("x".repeat(1 << 20)).unwrap();
+    peer.socket.send(Message::Close(Some(CloseFrame { code: 4001.into(), reason: "because".into() }))).await.unwrap();
+    assert!(connection.next().now_or_never().is_none());
+    let failure = connection.next().await.err();
+    assert!(matches!(&failure, Some(ConnectionError::Closed { code: 4001, reason }) if reason == "because"), "{failure:?}");
+}
+
 /// Any number of subscriptions finds its way to a server that reads slowly: what has no room waits.
 #[tokio::test(start_paused = true)]
 async fn many_subscriptions_wait_for_room() {
