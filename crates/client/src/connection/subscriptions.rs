@@ -109,8 +109,8 @@ impl Subscriptions {
 }
 
 impl Connection {
-    /// Keeps up a subscription to `channel` from now on. Asking for one that is there already changes nothing; one that was refused is
-    /// asked for anew.
+    /// Keeps up a subscription to `channel` from now on, with or without a connection; [`Notice::Subscribed`] or [`Notice::Refused`] tells how it went.
+    /// Asking for one that is there already changes nothing; one that was refused is asked for anew.
     ///
     /// # Errors
     /// [`SubscribeError`] if it cannot be had: nothing is changed.
@@ -120,7 +120,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives a subscription up. Whether there was one.
+    /// Gives a subscription up. Whether there was one. Events that are on their way are told all the same.
     pub fn unsubscribe(&mut self, channel: &str) -> bool {
         let Some(subscription) = self.subscriptions.channels.remove(channel) else {
             return false;
@@ -137,7 +137,8 @@ impl Connection {
         self.subscriptions.channels.get(channel).is_some_and(|subscription| matches!(subscription.stage, Stage::Confirmed))
     }
 
-    /// Sends a client event to the other subscribers of `channel` (P-8.1).
+    /// Sends a client event to the other subscribers of `channel` (P-8.1), while [`Connection::next`] is awaited. What servers allow is in
+    /// [`Channel::send_event`](crate::Channel::send_event).
     ///
     /// # Errors
     /// [`SendError`]: nothing was sent. That nothing is said does not mean that the server passes it on; if it refuses, a

@@ -9,6 +9,8 @@ mod endpoint;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod publisher;
