@@ -82,9 +82,9 @@
 //!   | the connection ended by | what follows |
 //!   | --- | --- |
 //!   | a code from 4000 to 4099 | it is given up: it would end the same way again |
-//!   | a code from 4100 to 4199 | an attempt after 1 s, twice as long each further time, 30 s at most |
+//!   | a code from 4100 to 4199 | an attempt after 1 s, twice as long each further time up to 30 s, and up to half as long again by chance |
 //!   | a code from 4200 to 4299 | one at once; if that fails, as with all others |
-//!   | any other code, a break, silence, nobody there | the same waits as after 4100, shortened by up to half by chance |
+//!   | any other code, a break, silence, nobody there | the same waits, shortened by up to half by chance |
 //!   | an HTTP status in place of the upgrade | it is given up, unless the status is 408, 425, 429 or from 500 on |
 //!
 //!   Waits grow until a connection has stood for 10 s. [`Options::reconnect`] can ask for less patience.
