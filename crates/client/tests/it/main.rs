@@ -3,12 +3,26 @@
 #[cfg(test)]
 mod auth_endpoint;
 #[cfg(test)]
+mod client;
+#[cfg(test)]
 mod connection;
+#[cfg(test)]
+mod endpoint;
+#[cfg(test)]
+mod gateway;
+#[cfg(test)]
+mod hearing;
 #[cfg(test)]
 mod publisher;
 #[cfg(test)]
 mod publishing;
 #[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod server;
+#[cfg(test)]
+mod survival;
 #[cfg(test)]
 pub mod tidings;
