@@ -24,6 +24,10 @@ fuzz *arguments:
 bench *arguments:
     scripts/bench {{arguments}}
 
+# What the client library costs.
+client *arguments:
+    scripts/client {{arguments}}
+
 # Instructions of the hot functions; arguments name some of them.
 instructions *arguments:
     scripts/instructions {{arguments}}

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::env;
 use std::error::Error;
 use std::sync::Arc;
-use tidings_client::{AppId, ChannelAnswer, Key, MasterKey, PresenceMember, Publisher, PublisherOptions, SigningError, User, UserAnswer};
+use tidings_client::{AppId, ChannelProof, Key, MasterKey, PresenceMember, Publisher, PublisherOptions, SigningError, User, UserProof};
 use tokio::net::TcpListener;
 
 /// A refusal: a status, and a sentence for whoever looks for the reason.
@@ -41,7 +41,7 @@ async fn authorize(
     State(publisher): State<Arc<Publisher>>,
     headers: HeaderMap,
     Form(request): Form<Subscribe>,
-) -> Result<Json<ChannelAnswer>, Refusal> {
+) -> Result<Json<ChannelProof>, Refusal> {
     let user = logged_in(&headers)?;
     if !may_subscribe(user, &request.channel_name) {
         return Err((StatusCode::FORBIDDEN, format!("{user} may not subscribe to this channel")));
@@ -54,7 +54,7 @@ async fn authenticate(
     State(publisher): State<Arc<Publisher>>,
     headers: HeaderMap,
     Form(request): Form<SignIn>,
-) -> Result<Json<UserAnswer>, Refusal> {
+) -> Result<Json<UserProof>, Refusal> {
     let user = User::new(logged_in(&headers)?);
     publisher.authenticate_user(&request.socket_id, &user).map(Json).map_err(refusal)
 }

@@ -7,31 +7,38 @@ pub(crate) use endpoint::Endpoint;
 
 use crate::{BadSharedSecret, ProxyError, SharedSecret};
 use http::StatusCode;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tidings_dialect::auth;
 
-/// What lets one connection subscribe to one channel (P-6.4).
-#[derive(Clone, PartialEq, Eq)]
+/// What lets one connection subscribe to one channel (P-6.4). As JSON it is exactly what an auth endpoint answers, with status 200 (P-6.7).
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct ChannelProof {
     /// The app's key, a colon and the signature (P-6.2).
     pub auth: String,
     /// The JSON text of the presence member, exactly as it was signed (P-6.3). A presence channel may lack it if the connection is signed
     /// in (P-7.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub channel_data: Option<String>,
     /// What opens the events of an encrypted channel. It is not sent to the server.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "base64")]
     pub shared_secret: Option<SharedSecret>,
 }
 
-/// What lets one connection sign in.
-#[derive(Clone, PartialEq, Eq)]
+/// What lets one connection sign in. As JSON it is exactly what a user auth endpoint answers, with status 200 (P-6.7).
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct UserProof {
     /// The app's key, a colon and the signature (P-6.2).
     pub auth: String,
     /// The JSON text of the user, exactly as it was signed (P-6.5).
     pub user_data: String,
+}
+
+fn base64<S: Serializer>(secret: &Option<SharedSecret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(SharedSecret::to_base64).serialize(serializer)
 }
 
 /// So that no log line shows a valid signature.

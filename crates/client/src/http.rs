@@ -21,7 +21,7 @@ use tower_service::Service;
 /// How long a connection is kept for the next request: less than the 5 s after which servers commonly hang up (Node's do), so that
 /// hardly a request meets a connection that is being closed.
 const IDLE: Duration = Duration::from_secs(4);
-/// The longest head of an answer taken.
+/// The longest head of an answer taken, give or take what comes with one read.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Why there is no answer.

@@ -37,8 +37,8 @@ pub use notice::{DataError, Event, Notice};
 pub use options::{Auth, Options, Reconnect};
 pub use proxy::{ProxyChoice, ProxyError};
 pub use publisher::{
-    Answer, Attribute, BadCall, BadCluster, BatchEvent, Cached, ChannelAnswer, ChannelState, Counts, Publication, PublishError, Publisher,
-    PublisherOptions, SigningError, User, UserAnswer, Webhook, WebhookError, WebhookEvent, WebhookHeaders,
+    Answer, Attribute, BadCall, BadCluster, BatchEvent, Cached, ChannelState, Counts, Publication, PublishError, Publisher,
+    PublisherOptions, SigningError, User, Webhook, WebhookError, WebhookEvent, WebhookHeaders,
 };
 pub use server_url::ServerUrl;
 pub use tidings_dialect::pusher::codec::ClientData;

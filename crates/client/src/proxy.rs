@@ -77,15 +77,25 @@ pub(crate) struct Proxies(Option<Arc<Matcher>>);
 impl Proxies {
     pub(crate) fn new(choice: ProxyChoice) -> Self {
         match choice {
-            ProxyChoice::Environment => Self(Some(Arc::new(Matcher::from_env()))),
+            ProxyChoice::Environment => Self::named(Matcher::from_env(), first_variable(["NO_PROXY", "no_proxy"]).as_deref()),
             ProxyChoice::Direct => Self(None),
         }
+    }
+
+    /// The matcher takes a `*` among the exceptions for all names, but not for addresses; everybody else takes it for both.
+    fn named(matcher: Matcher, exceptions: Option<&str>) -> Self {
+        let none = exceptions.is_some_and(|exceptions| exceptions.split(',').any(|exception| exception.trim() == "*"));
+        if none { Self(None) } else { Self(Some(Arc::new(matcher))) }
     }
 
     /// The one to go through to `address`, an `http` or `https` URL.
     pub(crate) fn to(&self, address: &Uri) -> Option<Proxy> {
         self.0.as_ref()?.intercept(address).map(Proxy)
     }
+}
+
+fn first_variable(names: [&str; 2]) -> Option<String> {
+    names.iter().find_map(|name| std::env::var(name).ok())
 }
 
 #[cfg(test)]
@@ -222,8 +232,10 @@ mod tests {
             assert_eq!(&way(&proxies(), address), expected, "{address}");
             assert_eq!(way(&Proxies::new(ProxyChoice::Direct), address), None);
         }
-        let none = Proxies::from(Matcher::builder().all("http://proxy.example").no("*").build());
-        assert_eq!(way(&none, "http://push.example"), None);
+        for (exceptions, none) in [(None, false), (Some(""), false), (Some("*.example, x"), false), (Some("x, *"), true)] {
+            let matcher = Matcher::builder().all("http://proxy.example").no(exceptions.unwrap_or_default()).build();
+            assert_eq!(way(&Proxies::named(matcher, exceptions), "http://192.0.2.1").is_none(), none, "{exceptions:?}");
+        }
     }
 
     #[test]

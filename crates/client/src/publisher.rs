@@ -10,7 +10,7 @@ mod webhook;
 pub use answer::{Answer, Attribute, Cached, ChannelState, Counts};
 pub use error::{BadCall, BadCluster, PublishError, SigningError, WebhookError};
 pub use publication::{BatchEvent, Publication};
-pub use signing::{ChannelAnswer, User, UserAnswer};
+pub use signing::User;
 pub use webhook::{Webhook, WebhookEvent, WebhookHeaders};
 
 use crate::http::{HttpClient, HttpError};
@@ -34,8 +34,22 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// What stands in a path as it is in the name of a channel (P-4.1), since that is how other libraries send it (P-11.7).
 const IN_CHANNEL: &AsciiSet = &UNRESERVED.remove(b'=').remove(b'@').remove(b',').remove(b';');
 
-/// Publishes events of one app, asks about its channels, and signs for its clients. It keeps connections open between calls.
-#[derive(Debug)]
+/// Publishes events of one app, asks about its channels, and signs for its clients. It keeps connections open between calls, and its clones
+/// share them.
+///
+/// ```no_run
+/// use tidings_client::{AppId, Key, Publication, Publisher, PublisherOptions};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = Key { key: "key".into(), secret: "secret".into() };
+/// let options = PublisherOptions::new("https://push.example".parse()?, AppId::new("1"), key);
+/// let publisher = Publisher::with_options(options);
+/// publisher.publish(&Publication::json(["news"], "headline", &["Hello"])?).await?;
+/// println!("{:?}", publisher.users("presence-room").await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
 pub struct Publisher {
     url: ServerUrl,
     app: AppId,

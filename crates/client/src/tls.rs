@@ -5,7 +5,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Whom to believe that a server is who it says it is: the authorities of the web, and maybe others. There is no way to believe anybody.
 #[derive(Clone, Debug)]
@@ -15,7 +15,9 @@ impl Tls {
     /// Trusts the authorities of the web.
     #[must_use]
     pub fn new() -> Self {
-        Self::trusting(web_authorities())
+        // A list of all authorities is long, and the same for everybody.
+        static WEB: LazyLock<Tls> = LazyLock::new(|| Tls::trusting(web_authorities()));
+        WEB.clone()
     }
 
     /// Trusts the authorities in the PEM file at `path` as well.

@@ -83,7 +83,7 @@ async fn the_user_of_the_proxys_address_is_named_to_it() {
 #[tokio::test]
 async fn what_a_proxy_says_instead_of_leading_there_is_told() {
     let proxy = Peer::plain().await;
-    let long = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(PROXY_HEAD_BYTES_MAX));
+    let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(2 * PROXY_HEAD_BYTES_MAX));
     for (answer, expected) in [
         ("HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n", "wants a user name and a password"),
         ("HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno\n", "does not lead to push.example:443: it answered 403 Forbidden; "),

@@ -2,14 +2,13 @@
 
 use super::publication::{is_encrypted, parse_channel};
 use super::{Publisher, SigningError};
-use crate::{PresenceMember, SharedSecret};
-use serde::{Serialize, Serializer};
+use crate::authorize::{sign_channel, sign_user};
+use crate::{ChannelProof, PresenceMember, UserProof};
+use serde::Serialize;
 use serde_json::Value;
-use std::fmt;
-use tidings_dialect::auth;
 use tidings_dialect::pusher::member;
 use tidings_dialect::pusher::name::{self, Kind};
-use tidings_hub::{Key, Limits};
+use tidings_hub::Limits;
 
 /// Characters of a signed-in user's id (P-18.9).
 const USER_ID_CHARS_MAX: usize = 200;
@@ -25,28 +24,6 @@ pub struct User {
     /// The ids of at most 100 users whose coming and going the user is told (P-15.8).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub watchlist: Vec<String>,
-}
-
-/// What an auth endpoint answers to a subscriber: as JSON, exactly what P-6.7 asks for. Status 200.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct ChannelAnswer {
-    /// The key and the signature.
-    pub auth: String,
-    /// The member that was signed; presence channels only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub channel_data: Option<String>,
-    /// What the subscriber opens events with; encrypted channels only.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "base64")]
-    pub shared_secret: Option<SharedSecret>,
-}
-
-/// What a user auth endpoint answers: as JSON, exactly what P-6.7 asks for. Status 200.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct UserAnswer {
-    /// The key and the signature.
-    pub auth: String,
-    /// The user that was signed.
-    pub user_data: String,
 }
 
 impl User {
@@ -65,12 +42,7 @@ impl Publisher {
     /// # Errors
     /// [`SigningError`] if what the client sent is no socket id (P-2.6) or no channel name (P-4.1), if the member could not join, or if the
     /// channel is encrypted and there is no master key.
-    pub fn authorize_channel(
-        &self,
-        socket_id: &str,
-        channel: &str,
-        member: Option<&PresenceMember>,
-    ) -> Result<ChannelAnswer, SigningError> {
+    pub fn authorize_channel(&self, socket_id: &str, channel: &str, member: Option<&PresenceMember>) -> Result<ChannelProof, SigningError> {
         check_socket_id(socket_id)?;
         parse_channel(channel).map_err(|reason| SigningError::Channel { channel: channel.to_owned(), reason })?;
         let channel_data = match member {
@@ -82,14 +54,15 @@ impl Publisher {
             Some(master_key) => Some(master_key.shared_secret(channel)),
             None => return Err(SigningError::MasterKeyNeeded { channel: channel.to_owned() }),
         };
-        Ok(ChannelAnswer { auth: channel_auth(&self.key, socket_id, channel, channel_data.as_deref()), channel_data, shared_secret })
+        let auth = sign_channel(&self.key.key, &self.key.secret, socket_id, channel, channel_data.as_deref());
+        Ok(ChannelProof { auth, channel_data, shared_secret })
     }
 
     /// Lets the connection named `socket_id` sign in as `user`. **Decide first whether it is**: whoever gets the answer is this user.
     ///
     /// # Errors
     /// [`SigningError`] if what the client sent is no socket id (P-2.6), or if no server would take the user (P-15.1).
-    pub fn authenticate_user(&self, socket_id: &str, user: &User) -> Result<UserAnswer, SigningError> {
+    pub fn authenticate_user(&self, socket_id: &str, user: &User) -> Result<UserProof, SigningError> {
         check_socket_id(socket_id)?;
         let bad = |reason| Err(SigningError::User { user_id: user.id.clone(), reason });
         match user.id.chars().count() {
@@ -101,28 +74,8 @@ impl Publisher {
             return bad("user_info must be an object");
         }
         let user_data = serde_json::to_string(user).expect("texts and values are always JSON");
-        Ok(UserAnswer { auth: user_auth(&self.key, socket_id, &user_data), user_data })
+        Ok(UserProof { auth: sign_user(&self.key.key, &self.key.secret, socket_id, &user_data), user_data })
     }
-}
-
-/// P-6.3.
-fn channel_auth(key: &Key, socket_id: &str, channel: &str, channel_data: Option<&str>) -> String {
-    let mut parts = vec![socket_id, ":", channel];
-    if let Some(data) = channel_data {
-        parts.extend([":", data]);
-    }
-    sign(key, &parts)
-}
-
-/// P-6.5.
-fn user_auth(key: &Key, socket_id: &str, user_data: &str) -> String {
-    sign(key, &[socket_id, "::user::", user_data])
-}
-
-/// P-6.1, P-6.2.
-fn sign(key: &Key, parts: &[&str]) -> String {
-    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
-    format!("{}:{}", key.key, auth::sign(&key.secret, &parts))
 }
 
 /// The member as JSON text, if it could join some server: how long it may be is each server's setting.
@@ -140,29 +93,11 @@ fn check_socket_id(socket_id: &str) -> Result<(), SigningError> {
     }
 }
 
-fn base64<S: Serializer>(secret: &Option<SharedSecret>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(SharedSecret::to_base64).serialize(serializer)
-}
-
-/// So that no log line shows a valid signature.
-impl fmt::Debug for ChannelAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelAnswer").field("channel_data", &self.channel_data).finish_non_exhaustive()
-    }
-}
-
-/// So that no log line shows a valid signature.
-impl fmt::Debug for UserAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserAnswer").field("user_data", &self.user_data).finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::publisher::PublisherOptions;
-    use crate::{AppId, MasterKey};
+    use crate::{AppId, Key, MasterKey};
     use serde_json::json;
     use tidings_dialect::pusher::member::BadMember;
     use tidings_dialect::pusher::name::BadName;
@@ -195,7 +130,8 @@ mod tests {
         assert!(vectors.len() >= 17);
         for vector in vectors {
             let text = |name: &str| vector["in"][name].as_str();
-            let auth = channel_auth(&key(&vector), text("socket_id").unwrap(), text("channel").unwrap(), text("channel_data"));
+            let Key { key, secret } = key(&vector);
+            let auth = sign_channel(&key, &secret, text("socket_id").unwrap(), text("channel").unwrap(), text("channel_data"));
             assert_eq!(auth, vector["out"]["auth"].as_str().unwrap(), "{}", vector["id"]);
         }
     }
@@ -207,7 +143,8 @@ mod tests {
         assert!(vectors.len() >= 4);
         for vector in vectors {
             let text = |name: &str| vector["in"][name].as_str().unwrap();
-            let auth = user_auth(&key(&vector), text("socket_id"), text("user_data"));
+            let Key { key, secret } = key(&vector);
+            let auth = sign_user(&key, &secret, text("socket_id"), text("user_data"));
             assert_eq!(auth, vector["out"]["auth"].as_str().unwrap(), "{}", vector["id"]);
         }
     }

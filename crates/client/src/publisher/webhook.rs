@@ -20,6 +20,20 @@ pub struct WebhookHeaders<'a> {
 }
 
 /// A webhook that is genuine.
+///
+/// ```
+/// use tidings_client::{Key, Webhook, WebhookError, WebhookEvent};
+///
+/// /// Takes a request as the web framework hands it over.
+/// fn take(headers: &http::HeaderMap, body: &[u8], keys: &[Key]) -> Result<(), WebhookError> {
+///     for event in Webhook::verify(headers, body, keys)?.events {
+///         if let WebhookEvent::ChannelOccupied { channel } = event {
+///             println!("somebody is on {channel}");
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
     /// When it was made. It may be tried again for some minutes after that (P-12.6).

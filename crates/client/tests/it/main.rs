@@ -1,7 +1,9 @@
 //! The client over real sockets: against servers made here, which check what it sends and answer as told, and against Tidings itself.
 
 #[cfg(test)]
-mod auth_endpoint;
+mod application;
+#[cfg(test)]
+mod auth_example;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
@@ -12,6 +14,8 @@ mod endpoint;
 mod gateway;
 #[cfg(test)]
 mod hearing;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod publisher;
 #[cfg(test)]

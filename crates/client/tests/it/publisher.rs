@@ -252,3 +252,20 @@ fn a_cluster_has_an_address() {
         assert_eq!(options(cluster).unwrap_err().cluster, cluster);
     }
 }
+
+/// Handlers of web servers run on any thread.
+#[test]
+fn calls_can_move_between_threads() {
+    fn check(_: impl Send) {}
+    let publisher = publisher("http://localhost".parse().unwrap(), &Tls::new());
+    let (publication, batch) = (publication(), [BatchEvent::default()]);
+    check(publisher.publish(&publication));
+    check(publisher.publish_to_user("u", "a", "1"));
+    check(publisher.publish_batch(&batch));
+    check(publisher.channels("", &[]));
+    check(publisher.channel("a", &[]));
+    check(publisher.users("presence-a"));
+    check(publisher.terminate_connections("u"));
+    check(publisher.get("/channels", &[]));
+    check(publisher.post("/events", &publication));
+}

@@ -1,6 +1,6 @@
 //! What the README of `pusher-client` 1.1.0 promises, one statement after the other, kept by this library.
 
-use crate::endpoint::Endpoint;
+use crate::application::Endpoint;
 use crate::hearing::{called, calls, heard, hears, next, soon, until};
 use crate::raw::Raw;
 use crate::server::Server;

@@ -4,7 +4,7 @@ use super::target::Target;
 use anyhow::{Context, bail};
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
-use tidings_client::{AppId, Key, Publication, Publisher};
+use tidings_client::{AppId, Key, MasterKey, Publication, Publisher, PublisherOptions};
 
 /// The most that is read from standard input: far more than any server takes, so that a wrong file does not fill the memory.
 const DATA_BYTES_MAX: u64 = 16 << 20;
@@ -46,6 +46,9 @@ pub(super) struct Publish {
     /// The app's secret, which signs the request. Better given in the environment, where other users do not see it.
     #[arg(long, value_name = "SECRET", env = "TIDINGS_SECRET", hide_env_values = true, help_heading = "Server and app")]
     secret: String,
+    /// What encrypted channels are sealed with: 32 bytes as base64. Better given in the environment, as the secret.
+    #[arg(long, value_name = "BASE64", env = "TIDINGS_ENCRYPTION_MASTER_KEY", hide_env_values = true, help_heading = "Server and app")]
+    encryption_master_key: Option<String>,
 }
 
 impl Publish {
@@ -70,7 +73,12 @@ impl Publish {
         let publication = Publication { channels, name: self.event, data, socket_id: self.socket_id, info: self.info };
         let tls = self.target.tls()?;
         let key = Key { key: self.target.key, secret: self.secret };
-        Ok(Publisher::new(self.target.url, &tls, AppId::new(&self.app), key).publish(&publication).await?.text)
+        // Not a matter for the parser, which would show what it cannot read.
+        let master_key = self.encryption_master_key.as_deref().map(MasterKey::from_base64).transpose();
+        let encryption_master_key = master_key.context("--encryption-master-key")?;
+        let options = PublisherOptions::new(self.target.url, AppId::new(&self.app), key);
+        let publisher = Publisher::with_options(PublisherOptions { tls, encryption_master_key, ..options });
+        Ok(publisher.publish(&publication).await?.text)
     }
 }
 
@@ -146,6 +154,27 @@ mod tests {
     async fn a_refusal_is_an_error_with_status_and_body() {
         let (answer, _) = run(&["news", "tick"], "", 413).await;
         assert_eq!(answer.unwrap_err().to_string(), "the server answered 413 Payload Too Large: {\"channels\":{}}");
+    }
+
+    /// P-9.1, P-9.3
+    #[tokio::test]
+    async fn what_goes_to_an_encrypted_channel_is_sealed() {
+        const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let (answer, seen) = run(&["private-encrypted-a", "tick", "secret", "--encryption-master-key", MASTER_KEY], "", 200).await;
+        answer.unwrap();
+        let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+        let secret = MasterKey::from_base64(MASTER_KEY).unwrap().shared_secret("private-encrypted-a");
+        assert_eq!(secret.open(seen["data"].as_str().unwrap()).unwrap(), "secret");
+        // The rest fails before there is anything to send.
+        for (more, expected) in [
+            (&[] as &[&str], "channel private-encrypted-a is encrypted: give the encryption master key"),
+            (&["--encryption-master-key", "c2hvcnQ="], "--encryption-master-key: the master key must be 32 random bytes as base64"),
+        ] {
+            let line = [&["private-encrypted-a", "tick", "--app", "1", "--key", "key", "--secret", "secret"], more].concat();
+            let error = parse::<Publish>(&line).unwrap().publish(io::empty()).await.unwrap_err();
+            let error = format!("{error:#}");
+            assert!(error.starts_with(expected) && !error.contains("c2hvcnQ="), "{error}");
+        }
     }
 
     #[test]

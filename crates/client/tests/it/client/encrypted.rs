@@ -1,6 +1,6 @@
 //! Encrypted channels: with the master key, and with an endpoint that knows the secret (section 9).
 
-use crate::endpoint::{Asked, Endpoint};
+use crate::application::{Asked, Endpoint};
 use crate::hearing::{hears, next, soon};
 use crate::tidings::Tidings;
 use axum::http::StatusCode;

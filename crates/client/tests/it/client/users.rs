@@ -1,6 +1,6 @@
 //! Signing in, events for users, and their watchlists (section 15).
 
-use crate::endpoint::Endpoint;
+use crate::application::Endpoint;
 use crate::hearing::{called, calls, hears, loss, next, soon, until};
 use crate::tidings::Tidings;
 use axum::Json;

@@ -1,6 +1,6 @@
 //! Waiting for a connection, a subscription, a sign-in: what was asked for before counts, not what was there before that.
 
-use crate::endpoint::Endpoint;
+use crate::application::Endpoint;
 use crate::hearing::soon;
 use crate::raw::Raw;
 use crate::tidings::Tidings;

@@ -1,0 +1,4 @@
+import Pusher = require('./index.js');
+
+export default Pusher;
+export { Pusher };

@@ -1,0 +1,4 @@
+import Pusher from './index.js';
+
+export default Pusher;
+export { Pusher };
