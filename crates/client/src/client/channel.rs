@@ -152,7 +152,7 @@ impl Channel {
     /// # Errors
     /// [`SendError`]: nothing was sent. That there is none does not mean that the server passes it on; if it refuses, that is among
     /// [`Client::problems`](crate::Client::problems).
-    pub async fn send_event(&self, name: &str, data: &impl Serialize) -> Result<(), SendError> {
+    pub async fn send_event(&self, name: &str, data: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
         let data = serde_json::value::to_raw_value(data).map_err(|error| SendError::Data { reason: error.to_string() })?;
         let (answer, answered) = oneshot::channel();
         self.handle.order(Command::Send { channel: self.inner.name.clone(), name: name.to_owned(), data, answer });
