@@ -219,6 +219,9 @@ impl Shared {
     }
 
     fn change(&self, current: State, socket_id: Option<String>, why: Option<Arc<ConnectionError>>) {
+        // Another attempt does not make it available.
+        let unavailable = self.state.borrow().state == State::Unavailable && current == State::Connecting;
+        let current = if unavailable { State::Unavailable } else { current };
         let previous = self.state.send_replace(Condition { state: current, socket_id, why: why.clone() }).state;
         if previous != current {
             self.states.tell(&StateChange { previous, current, why });
