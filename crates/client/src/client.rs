@@ -235,11 +235,13 @@ impl Client {
         Feed::new(self.handle.shared.problems.listen(), self.handle.clone())
     }
 
-    /// Waits until there is a connection, and gives its public name.
+    /// Waits until there is a connection, and gives its public name. [`Client::connect`] and [`Client::disconnect`] count if they were
+    /// called before.
     ///
     /// # Errors
     /// Why it was given up; `None` if it was disconnected or the client is closed.
     pub async fn connected(&self) -> Result<String, Option<Arc<ConnectionError>>> {
+        self.handle.settled().await;
         let mut state = self.handle.shared.state.subscribe();
         let settled = state.wait_for(|now| matches!(now.state, State::Connected | State::Disconnected)).await;
         // The sender lives as long as the handle.
@@ -317,7 +319,7 @@ impl Client {
     }
 
     /// Has `call` called for all events called `name`, whatever their channel. Callbacks are called one after the other, in the order in
-    /// which they were bound; one that blocks holds up the others of the same client, and must not do so for long.
+    /// which they were bound, on a thread of the runtime: see [`Channel::bind`].
     pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(Some(name), Box::new(call))
     }
@@ -353,14 +355,19 @@ impl Client {
     /// only (P-15.2).
     ///
     /// # Errors
-    /// [`SignInError`] if it could not be asked for.
+    /// [`SignInError`] if it could not be asked for, or if there is no connection and none is tried.
     pub async fn signed_in(&self) -> Result<String, SignInError> {
+        self.handle.settled().await;
         let mut signed_in = self.handle.shared.signed_in.subscribe();
-        let settled = signed_in.wait_for(|now| !matches!(now, SignedIn::No)).await;
-        match settled.as_deref() {
-            Ok(SignedIn::As(user_id)) => Ok(user_id.clone()),
-            Ok(SignedIn::Failed(why)) => Err(why.clone()),
-            Ok(SignedIn::No) | Err(_) => Err(SignInError::Closed),
+        let settled = async { signed_in.wait_for(|now| !matches!(now, SignedIn::No)).await.map(|now| now.clone()) };
+        tokio::select! {
+            biased;
+            settled = settled => match settled {
+                Ok(SignedIn::As(user_id)) => Ok(user_id),
+                Ok(SignedIn::Failed(why)) => Err(why),
+                Ok(SignedIn::No) | Err(_) => Err(SignInError::Closed),
+            },
+            why = self.handle.disconnected() => Err(SignInError::NotConnected(why)),
         }
     }
 
@@ -406,6 +413,20 @@ impl Handle {
     /// Tells the task. If it has ended, there is nobody to do anything.
     fn order(&self, command: Command) {
         let _ = self.commands.send(command);
+    }
+
+    /// Waits until all that was asked for before has been done, or nothing is done any more.
+    async fn settled(&self) {
+        let (done, settled) = oneshot::channel();
+        self.order(Command::Settle(done));
+        let _ = settled.await;
+    }
+
+    /// Waits until there is no connection and none is tried, and says why if it was given up.
+    async fn disconnected(&self) -> Option<Arc<ConnectionError>> {
+        let mut state = self.shared.state.subscribe();
+        // The sender lives as long as the handle.
+        state.wait_for(|now| now.state == State::Disconnected).await.ok()?.why.clone()
     }
 
     fn bind(&self, listeners: &Arc<Listeners>, name: Option<&str>, channel: &str, call: listeners::Call) -> Binding {

@@ -98,16 +98,21 @@ impl Channel {
     /// Waits until the subscription is in force.
     ///
     /// # Errors
-    /// [`SubscriptionError`] if it was refused. It is asked for again on the next connection, and by
-    /// [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8): where it does not, this
+    /// [`SubscriptionError`] if it was refused, or if there is no connection and none is tried. It is asked for again on the next
+    /// connection, and by [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8): where it does not, this
     /// waits on, and [`Client::problems`](crate::Client::problems) has what it said.
     pub async fn subscribed(&self) -> Result<(), SubscriptionError> {
+        self.handle.settled().await;
         let mut subscription = self.inner.subscription.subscribe();
-        let settled = subscription.wait_for(|now| !matches!(now, Subscription::Pending)).await;
-        match settled.as_deref() {
-            Ok(Subscription::InForce) => Ok(()),
-            Ok(Subscription::Refused(why)) => Err(why.clone()),
-            _ => Err(SubscriptionError::GivenUp),
+        let settled = async { subscription.wait_for(|now| !matches!(now, Subscription::Pending)).await.map(|now| now.clone()) };
+        tokio::select! {
+            biased;
+            settled = settled => match settled {
+                Ok(Subscription::InForce) => Ok(()),
+                Ok(Subscription::Refused(why)) => Err(why),
+                _ => Err(SubscriptionError::GivenUp),
+            },
+            why = self.handle.disconnected() => Err(SubscriptionError::NotConnected(why)),
         }
     }
 
@@ -122,7 +127,8 @@ impl Channel {
     }
 
     /// Has `call` called for events called `name`. Callbacks of a channel are called one after the other, in the order in which they were
-    /// bound; one that blocks holds up the others of this channel, and must not do so for long. A panic ends that call alone.
+    /// bound, on a thread of the runtime. One that takes long holds up the others of this channel; one that blocks does so within
+    /// `tokio::task::block_in_place`, or it may hold up the whole runtime. A panic ends that call alone.
     pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(Some(name), Box::new(call))
     }

@@ -20,7 +20,14 @@ pub(crate) enum Command {
     Subscribe(ChannelName),
     Unsubscribe(String),
     SignIn,
-    Send { channel: String, name: String, data: Box<RawValue>, answer: oneshot::Sender<Result<(), SendError>> },
+    /// To be answered when all that was asked for before has been done.
+    Settle(oneshot::Sender<()>),
+    Send {
+        channel: String,
+        name: String,
+        data: Box<RawValue>,
+        answer: oneshot::Sender<Result<(), SendError>>,
+    },
 }
 
 /// Runs until it is closed, or the last handle is gone.
@@ -65,7 +72,12 @@ pub(super) async fn run(mut connection: Connection, shared: Arc<Shared>, mut com
 
 async fn perform(command: Command, connection: &mut Connection, shared: &Shared) {
     match command {
-        Command::Connect => connection.connect(),
+        Command::Connect => {
+            connection.connect();
+            if shared.state.borrow().state == State::Disconnected {
+                shared.change(State::Connecting, None, None);
+            }
+        }
         Command::Disconnect => {
             connection.disconnect().await;
             shared.gone(State::Disconnected, None);
@@ -92,8 +104,19 @@ async fn perform(command: Command, connection: &mut Connection, shared: &Shared)
                 let _ = connection.subscribe(&channel);
             }
         }
-        // It was checked by the handle.
-        Command::SignIn => drop(connection.sign_in()),
+        Command::SignIn => {
+            shared.signed_in.send_if_modified(|now| {
+                let failed = matches!(now, SignedIn::Failed(_));
+                if failed {
+                    *now = SignedIn::No;
+                }
+                failed
+            });
+            // It was checked by the handle.
+            drop(connection.sign_in());
+        }
+        // Who does not wait any more need not know.
+        Command::Settle(done) => drop(done.send(())),
         Command::Send { channel, name, data, answer } => {
             let sent = connection.send_event(&channel, &name, ClientData::Json(Cow::Borrowed(&data)));
             // Who does not wait any more need not know.
