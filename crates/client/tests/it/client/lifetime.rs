@@ -6,9 +6,7 @@ use crate::server::nowhere;
 use crate::tidings::Tidings;
 use serde_json::json;
 use std::time::Duration;
-use tidings_client::{
-    BadOptions, Client, ConnectionError, DialError, Options, Problem, ProxyChoice, Reconnect, State, StateChange,
-};
+use tidings_client::{BadOptions, Client, ConnectionError, DialError, Options, Problem, ProxyChoice, Reconnect, State, StateChange};
 
 fn change(change: StateChange) -> (State, State) {
     (change.previous, change.current)

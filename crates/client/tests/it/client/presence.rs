@@ -22,7 +22,8 @@ async fn members_come_and_go() {
     let room = ann.subscribe("presence-room").unwrap();
     let mut events = room.events();
     assert_eq!(*room.members(), Members::default());
-    let shown = json!({ "count": 1, "me": { "id": "ann", "info": { "name": "Ann" } }, "members": [{ "id": "ann", "info": { "name": "Ann" } }] });
+    let shown =
+        json!({ "count": 1, "me": { "id": "ann", "info": { "name": "Ann" } }, "members": [{ "id": "ann", "info": { "name": "Ann" } }] });
     let first = next(&mut events).await;
     assert_eq!((first.name.as_str(), first.json::<Value>().unwrap()), ("pusher:subscription_succeeded", shown));
     assert_eq!((ids(&room.members()), room.members().count()), (vec!["ann"], 1));

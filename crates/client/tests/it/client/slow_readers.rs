@@ -63,12 +63,11 @@ async fn a_callback_that_blocks_holds_up_its_channel_alone() {
         soon(channel.subscribed()).await.unwrap();
     }
     let (mut problems, mut of_slow, mut of_fast) = (client.problems(), slow.events(), fast.events());
-    let ((go, gate), (tell, told)) = (mpsc::channel::<()>(), tokio::sync::mpsc::unbounded_channel());
-    let mut told = told;
+    let ((go, gate), (tell, mut told)) = (mpsc::channel::<()>(), tokio::sync::mpsc::unbounded_channel());
     slow.bind("x", move |event| {
         tell.send(event.data.clone()).unwrap();
         // The end of the test lets it go too.
-        let _ = gate.recv();
+        tokio::task::block_in_place(|| drop(gate.recv()));
     });
     peer.publish("slow", "x", "first").await;
     assert_eq!(soon(told.recv()).await.unwrap(), "first");

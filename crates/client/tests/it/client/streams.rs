@@ -4,7 +4,7 @@ use crate::hearing::{ended, hears, next, soon};
 use crate::tidings::Tidings;
 use futures_util::StreamExt;
 use serde::Deserialize;
-use tidings_client::{BatchEvent, ChannelName, SubscribeError, TypedError};
+use tidings_client::{BatchEvent, ChannelName, SubscribeError, SubscriptionError, TypedError};
 
 const SUCCEEDED: (&str, &str) = ("pusher:subscription_succeeded", "{}");
 
@@ -146,7 +146,7 @@ async fn a_channel_can_be_had_again() {
     assert!(again.unsubscribe() && client.all_channels().is_empty());
 }
 
-/// P-4.1, P-4.4, P-6.6: what cannot be had is told at once, and changes nothing.
+/// P-4.4, P-6.6: what cannot be had is told at once, and changes nothing.
 #[tokio::test]
 async fn what_cannot_be_subscribed_to_is_told_at_once() {
     let tidings = Tidings::start("");
@@ -155,7 +155,7 @@ async fn what_cannot_be_subscribed_to_is_told_at_once() {
     for channel in ["private-a", "presence-a", "private-encrypted-a"] {
         assert_eq!(client.subscribe(channel).unwrap_err(), nobody_signs(channel));
     }
-    for channel in ["", "with space", "ü", &"x".repeat(201)] {
+    for channel in ["", "line\nfeed", &"x".repeat(10_000)] {
         let reason = ChannelName::parse(channel).unwrap_err();
         assert_eq!(client.subscribe(channel).unwrap_err(), SubscribeError::Name { channel: channel.to_owned(), reason });
     }
@@ -165,6 +165,23 @@ async fn what_cannot_be_subscribed_to_is_told_at_once() {
     let other = client.clone();
     client.close().await;
     assert_eq!(other.subscribe("news").unwrap_err(), SubscribeError::Closed);
+}
+
+/// P-4.1, P-5.2: which other names there are is the server's to say. Nobody else hears of it.
+#[tokio::test]
+async fn the_server_refuses_names_that_it_does_not_know() {
+    let tidings = Tidings::start("");
+    let client = tidings.client();
+    let mut events = client.events();
+    for name in ["with space", "ü", &"x".repeat(201)] {
+        let refused = soon(client.subscribe(name).unwrap().subscribed()).await.unwrap_err();
+        let SubscriptionError::Server { kind, status, .. } = &refused else { panic!("{refused:?}") };
+        assert_eq!((kind.as_str(), *status), ("InvalidChannel", Some(400)));
+        let told = next(&mut events).await;
+        assert_eq!((told.channel.as_str(), told.name.as_str()), (name, "pusher:subscription_error"));
+        assert_eq!(told.json::<serde_json::Value>().unwrap()["status"], 400);
+    }
+    soon(client.subscribe("news").unwrap().subscribed()).await.unwrap();
 }
 
 /// P-13.3, P-13.4: right after the subscription comes the last event, or that there is none.

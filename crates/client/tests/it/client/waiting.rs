@@ -68,7 +68,10 @@ async fn without_a_connection_nothing_is_waited_for() {
     let channel = client.subscribe("private-room").unwrap();
     client.sign_in().unwrap();
     let why = soon(channel.subscribed()).await.unwrap_err();
-    assert!(matches!(&why, SubscriptionError::NotConnected(Some(why)) if matches!(**why, ConnectionError::Closed { code: 4001, .. })), "{why}");
+    assert!(
+        matches!(&why, SubscriptionError::NotConnected(Some(why)) if matches!(**why, ConnectionError::Closed { code: 4001, .. })),
+        "{why}"
+    );
     assert!(why.to_string().contains("check the app's key"), "{why}");
     let why = soon(client.signed_in()).await.unwrap_err();
     assert!(matches!(&why, SignInError::NotConnected(Some(_))), "{why}");
