@@ -48,6 +48,11 @@ fn main() {
             busy.as_secs_f64() * 1e6 / events as f64
         );
     }
+    for library in env::var("NODE_LIBRARIES").iter().flat_map(|list| list.split(':')) {
+        let script = env::var("NODE_RECEIVER").expect("NODE_RECEIVER names the script");
+        let arguments = [&script, &server.port.to_string(), &events.to_string(), library];
+        assert!(Command::new("node").args(arguments).status().unwrap().success(), "{library}");
+    }
     let runtime = runtime();
     let before = resident_bytes();
     let clients = runtime.block_on(async {

@@ -5,8 +5,6 @@ mod events;
 mod listeners;
 mod queue;
 mod task;
-#[cfg(test)]
-mod tests;
 
 pub use channel::Channel;
 pub use events::{Events, Feed, Missed, Problems, States, Typed, TypedError, Watchlist};
@@ -25,8 +23,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// How many changes of the state, problems and watchlist changes wait for one reader.
 const NEWS_BOUNDS: Bounds = Bounds { items: 1024, bytes: usize::MAX };
 
-/// A client of one app on one server. It connects at once and stays connected, in a task of its own; handles are cheap to clone, and
-/// when the last one is dropped, those of its channels and streams included, the connection is closed.
+/// A client of one app on one server. It connects at once and stays connected, in a task of its own on the runtime where it was made. Handles are
+/// cheap to clone. When the last one is dropped, those of its channels and streams included, the connection is closed; callbacks do not keep
+/// it, unless they hold a handle.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -213,7 +212,7 @@ impl Client {
         Ok(Self { handle: Handle { shared, commands, runtime } })
     }
 
-    /// The state of the connection.
+    /// The state of the connection at this moment.
     #[must_use]
     pub fn state(&self) -> State {
         self.handle.shared.state.borrow().state
@@ -225,21 +224,21 @@ impl Client {
         self.handle.shared.state.borrow().socket_id.clone()
     }
 
-    /// All changes of the state from now on.
+    /// All changes of the state from now on. The latest 1,024 wait for a reader.
     pub fn states(&self) -> States {
         Feed::new(self.handle.shared.states.listen(), self.handle.clone())
     }
 
-    /// All that goes wrong from now on.
+    /// All that goes wrong from now on, for a log. The latest 1,024 wait for a reader. When one is told, the state is already what it makes of it.
     pub fn problems(&self) -> Problems {
         Feed::new(self.handle.shared.problems.listen(), self.handle.clone())
     }
 
-    /// Waits until there is a connection, and gives its public name. [`Client::connect`] and [`Client::disconnect`] count if they were
-    /// called before.
+    /// Waits until there is a connection, and gives its public name. While it is tried on, this waits on, however often it fails.
+    /// [`Client::connect`] and [`Client::disconnect`] count if they were called before.
     ///
     /// # Errors
-    /// Why it was given up; `None` if it was disconnected or the client is closed.
+    /// Why it was given up; `None` if it was disconnected or the client is closed. [`Client::connect`] tries again.
     pub async fn connected(&self) -> Result<String, Option<Arc<ConnectionError>>> {
         self.handle.settled().await;
         let mut state = self.handle.shared.state.subscribe();
@@ -249,12 +248,13 @@ impl Client {
         now.socket_id.clone().ok_or_else(|| now.why.clone())
     }
 
-    /// Has it connect at once, whether it was given up, disconnected, or waits for the next attempt.
+    /// Has it connect at once, whether it was given up, disconnected, or waits for the next attempt. Returns before that is done;
+    /// [`Client::connected`] waits for it.
     pub fn connect(&self) {
         self.handle.order(Command::Connect);
     }
 
-    /// Ends the connection in good order. Subscriptions are kept for [`Client::connect`].
+    /// Ends the connection in good order. Subscriptions, streams and callbacks are kept for [`Client::connect`]. Returns before that is done.
     pub fn disconnect(&self) {
         self.handle.order(Command::Disconnect);
     }
@@ -268,20 +268,20 @@ impl Client {
     }
 
     /// Keeps up a subscription to `channel`; one that is there already stays, and one that was refused is asked for anew. What its name
-    /// begins with decides what it takes (P-4.2).
+    /// begins with decides what it takes (P-4.2). It returns at once, with or without a connection; [`Channel::subscribed`] waits for the server. Take
+    /// streams and bind callbacks before anything is awaited: what comes earlier is not kept.
     ///
     /// # Errors
     /// [`SubscribeError`] says what is missing: nothing is changed.
     pub fn subscribe(&self, channel: &str) -> Result<Channel, SubscribeError> {
         let name = connection::check(channel, self.handle.shared.signs_channels)?;
-        if self.handle.commands.is_closed() {
-            return Err(SubscribeError::Closed);
+        let new = || Arc::new(channel::Inner::new(&name));
+        let inner = Arc::clone(lock(&self.handle.shared.channels).entry(channel.to_owned()).or_insert_with(new));
+        if self.handle.order(Command::Subscribe(name)) {
+            return Ok(Channel::new(inner, self.handle.clone()));
         }
-        let inner = Arc::clone(
-            lock(&self.handle.shared.channels).entry(channel.to_owned()).or_insert_with(|| Arc::new(channel::Inner::new(&name))),
-        );
-        self.handle.order(Command::Subscribe(name));
-        Ok(Channel::new(inner, self.handle.clone()))
+        lock(&self.handle.shared.channels).remove(channel);
+        Err(SubscribeError::Closed)
     }
 
     /// Gives the subscription to `channel` up. The streams and callbacks of its [`Channel`] end. Whether there was one.
@@ -308,7 +308,8 @@ impl Client {
         channels.into_iter().map(|inner| Channel::new(inner, self.handle.clone())).collect()
     }
 
-    /// All events of all channels from now on, in the order in which they came.
+    /// All events of all channels from now on, in the order in which they came: those that the [`Channel`]s tell of themselves, and those for the
+    /// signed-in user, included.
     pub fn events(&self) -> Events {
         Feed::new(self.handle.shared.everything.stream(None, self.handle.shared.bounds), self.handle.clone())
     }
@@ -319,12 +320,12 @@ impl Client {
     }
 
     /// Has `call` called for all events called `name`, whatever their channel. Callbacks are called one after the other, in the order in
-    /// which they were bound, on a thread of the runtime: see [`Channel::bind`].
+    /// which they were bound, on the client's runtime: see [`Channel::bind`]. Data as a value of yours: [`Event::json`].
     pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(Some(name), Box::new(call))
     }
 
-    /// The same for all events.
+    /// The same for all events, as [`Client::events`] has them.
     pub fn bind_all(&self, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(None, Box::new(call))
     }
@@ -339,23 +340,24 @@ impl Client {
     }
 
     /// Signs in, on this connection and all that follow (P-15.1): as [`Options::user_data`] with the secret, or as whom the
-    /// [`Options::user_auth_endpoint`] says.
+    /// [`Options::user_auth_endpoint`] says. Returns before that is done; [`Client::signed_in`] waits for it. There is no signing out but by
+    /// disconnecting (P-15.5).
     ///
     /// # Errors
-    /// [`SignInError::NobodySigns`] if neither is given.
+    /// [`SignInError::NobodySigns`] if neither is given, [`SignInError::Closed`] if the client is closed.
     pub fn sign_in(&self) -> Result<(), SignInError> {
         if !self.handle.shared.signs_users {
             return Err(SignInError::NobodySigns);
         }
-        self.handle.order(Command::SignIn);
-        Ok(())
+        if self.handle.order(Command::SignIn) { Ok(()) } else { Err(SignInError::Closed) }
     }
 
     /// Waits until the connection is signed in, and gives the user's id. A server that refuses a signature says so in [`Client::problems`]
-    /// only (P-15.2).
+    /// only (P-15.2), and this waits on.
     ///
     /// # Errors
-    /// [`SignInError`] if it could not be asked for, or if there is no connection and none is tried.
+    /// [`SignInError`] if it could not be asked for, or if there is no connection and none is tried. It is asked for again on the next
+    /// connection, and by [`Client::sign_in`].
     pub async fn signed_in(&self) -> Result<String, SignInError> {
         self.handle.settled().await;
         let mut signed_in = self.handle.shared.signed_in.subscribe();
@@ -371,7 +373,7 @@ impl Client {
         }
     }
 
-    /// Who the connection is signed in as.
+    /// Who the connection is signed in as at this moment.
     #[must_use]
     pub fn user_id(&self) -> Option<String> {
         match &*self.handle.shared.signed_in.borrow() {
@@ -380,12 +382,12 @@ impl Client {
         }
     }
 
-    /// All events for the signed-in user from now on (P-15.6), whoever that is.
+    /// All events for the signed-in user from now on (P-15.6), whoever that is. Nothing comes while the connection is not signed in.
     pub fn user_events(&self) -> Events {
         Feed::new(self.handle.shared.user.stream(None, self.handle.shared.bounds), self.handle.clone())
     }
 
-    /// Has `call` called for events called `name` for the signed-in user.
+    /// Has `call` called for events called `name` for the signed-in user, as [`Client::bind`] does.
     pub fn bind_user(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.handle.bind(&self.handle.shared.user, Some(name), "the user", Box::new(call))
     }
@@ -396,7 +398,7 @@ impl Client {
     }
 
     /// Who comes and goes from now on among those on the signed-in user's watchlist (P-15.9). The first is the state at the time of
-    /// signing in.
+    /// signing in. The latest 1,024 wait for a reader. The app must have it switched on.
     pub fn watchlist(&self) -> Watchlist {
         Feed::new(self.handle.shared.watchlist.listen(), self.handle.clone())
     }
@@ -410,9 +412,9 @@ impl fmt::Debug for Client {
 }
 
 impl Handle {
-    /// Tells the task. If it has ended, there is nobody to do anything.
-    fn order(&self, command: Command) {
-        let _ = self.commands.send(command);
+    /// Tells the task. False if it has ended, and there is nobody to do anything.
+    fn order(&self, command: Command) -> bool {
+        self.commands.send(command).is_ok()
     }
 
     /// Waits until all that was asked for before has been done, or nothing is done any more.

@@ -30,6 +30,25 @@ const STABLE: Duration = Duration::from_secs(10);
 /// A connection to a server, with the subscriptions it keeps up. It does nothing unless [`Connection::next`] is awaited, and tells
 /// everything in the one order in which it happened; [`Client`](crate::Client) sorts it by channel.
 ///
+/// ```no_run
+/// use tidings_client::{Connection, Notice, Options};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut connection = Connection::new(Options::at(&"http://127.0.0.1:6001".parse()?, "app-key"))?;
+/// connection.subscribe("news")?;
+/// loop {
+///     match connection.next().await? {
+///         Notice::Event(event) => println!("{}: {}", event.name, event.data),
+///         Notice::Lost { why, retry_in } => eprintln!("{why}; trying again in {retry_in:?}"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
+///
+/// While nobody awaits it, nothing is read and no ping answered: what the server sends waits with the kernel, and then with the server. Who is away
+/// for longer than the server's patience finds the connection [lost](Notice::Lost).
+///
 /// Events published while there is no connection do not reach it: the protocol has no replay (P-1.4). [`Notice::Lost`] and
 /// [`Notice::Subscribed`] are the bounds of what may have been missed.
 pub struct Connection {
@@ -144,7 +163,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection in good order, which takes a second at most. Subscriptions are kept, for [`Connection::connect`].
+    /// Ends the connection in good order, which takes a second at most. Subscriptions are kept, for [`Connection::connect`]. What was not told yet
+    /// still is. A connection that is dropped instead is cut.
     pub async fn disconnect(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Disconnected);
         self.present();
@@ -358,7 +378,8 @@ impl Connection {
         }
     }
 
-    /// Sends `text` to the server as it is. Whether it is a message that the server understands is the caller's business.
+    /// Sends `text` to the server as it is, while [`Connection::next`] is awaited. Whether it is a message that the server understands is the
+    /// caller's business.
     ///
     /// # Errors
     /// [`SendError::NotConnected`] or [`SendError::Full`]: nothing was sent.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidings_dialect::pusher::codec::{self, ClientMessage, ServerMessage};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 /// How long a close frame may take to leave.
@@ -49,7 +49,9 @@ pub(crate) struct Link {
     pinged: bool,
     /// The bytes of all messages since everything had left the last time.
     unsent: usize,
-    /// The error that was the last message, which stands for the code of a close without one.
+    /// Whether the server has closed.
+    closed: bool,
+    /// Its reason, or the error that was the last message, which stands for the code of a close without one.
     error: Option<(u16, String)>,
 }
 
@@ -79,6 +81,7 @@ impl Link {
             heard: Instant::now(),
             pinged: false,
             unsent: 0,
+            closed: false,
             error: None,
         };
         link.confirmed().await?;
@@ -112,6 +115,10 @@ impl Link {
     /// # Errors
     /// [`ConnectionError`] if the WebSocket ended; the link is of no more use.
     pub(crate) async fn receive(&mut self, more_to_send: bool) -> Result<Received, ConnectionError> {
+        // Who dropped this midway is told the code now.
+        if self.closed {
+            return Err(self.closed().await);
+        }
         loop {
             let silence = if self.pinged { self.activity_timeout + self.pong_timeout } else { self.activity_timeout };
             let Ok(message) = timeout_at(self.heard + silence, self.message(more_to_send)).await else {
@@ -132,7 +139,13 @@ impl Link {
                     self.error = None;
                     return Ok(Received::Text(text));
                 }
-                Some(Ok(Message::Close(frame))) => return Err(self.closed(frame).await),
+                Some(Ok(Message::Close(frame))) => {
+                    self.closed = true;
+                    if let Some(frame) = frame {
+                        self.last_error(frame.code.into(), frame.reason.as_str());
+                    }
+                    return Err(self.closed().await);
+                }
                 // The library has answered a ping; nothing else has a meaning here (P-2.7).
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(self.broken(&error.to_string())),
@@ -193,13 +206,10 @@ impl Link {
         })
     }
 
-    /// The server closed. Its close frame is answered, as far as it waits for that.
-    async fn closed(&mut self, frame: Option<CloseFrame>) -> ConnectionError {
+    /// The server has closed. Its close frame is answered, as far as it waits for that.
+    async fn closed(&mut self) -> ConnectionError {
         let _ = timeout_at(Instant::now() + CLOSE_TIMEOUT, self.socket.flush()).await;
-        match frame {
-            Some(frame) => ConnectionError::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() },
-            None => self.broken("the server closed it without a code"),
-        }
+        self.broken("the server closed it without a code")
     }
 
     /// Some servers put the code into the error message alone (P-21.9).

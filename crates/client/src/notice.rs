@@ -4,7 +4,8 @@ use crate::{ConnectionError, PresenceMember, SignInError, SubscriptionError, Und
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// Something a connection's owner may want to know. Texts are what the server sent.
+/// Something a connection's owner may want to know, told in the order in which it happened. No event of a channel is told before its
+/// [`Notice::Subscribed`], on each connection anew (P-3.8). Texts are what the server sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Notice {
@@ -61,7 +62,7 @@ pub enum Notice {
         /// The user.
         user_id: String,
     },
-    /// The number of subscribers of a channel changed.
+    /// The number of subscribers of a channel changed; told only where the app has it switched on (P-14.1).
     SubscriptionCount {
         /// The channel.
         channel: String,
@@ -112,7 +113,7 @@ pub enum Notice {
     Lost {
         /// Why.
         why: ConnectionError,
-        /// When it is tried again.
+        /// After how long it is tried again. [`Connection::connect`](crate::Connection::connect) does not wait for that.
         retry_in: Duration,
     },
 }

@@ -20,15 +20,16 @@ use tidings_hub::{Limits, Member};
 /// It holds secrets; its `Debug` form does not show them.
 #[derive(Clone)]
 pub struct Options {
-    /// The app's key.
+    /// The app's key. It is public.
     pub key: String,
-    /// The server's name or address. Pusher's own by default.
+    /// The server's name or address, an IPv6 address in brackets. Pusher's own by default.
     pub host: String,
     /// The port for plain connections, 80 by default.
     pub ws_port: u16,
     /// The port for connections through TLS, 443 by default.
     pub wss_port: u16,
-    /// Whether to speak TLS. False by default, as it is in `pusher-client`.
+    /// Whether to speak TLS: on [`wss_port`](Self::wss_port) then, else on [`ws_port`](Self::ws_port). False by default, as it is in
+    /// `pusher-client`.
     pub encrypted: bool,
     /// What stands before `/app/` in the server's paths (P-2.9): empty, or with a slash before it.
     pub path: String,
@@ -50,7 +51,7 @@ pub struct Options {
     pub user_auth_endpoint: Option<String>,
     /// What goes with the requests to both endpoints.
     pub auth: Auth,
-    /// How long an endpoint may take to answer, 10 s by default.
+    /// How long an endpoint may take to answer, from looking for it to the end of its answer. 10 s by default.
     pub auth_timeout: Duration,
     /// After how much silence the server is pinged, unless it asks for less (P-16.9). 120 s by default.
     pub activity_timeout: Duration,
@@ -62,9 +63,9 @@ pub struct Options {
     /// How long an attempt to connect may take, up to the server's confirmation. 10 s by default.
     pub connect_timeout: Duration,
     /// How many events may wait for one reader of a [`Client`](crate::Client): a stream, or the callbacks of one channel. The oldest of
-    /// more go, and that is told. 65,536 by default.
+    /// more go, and that is told ([`Missed`](crate::Missed)). 65,536 by default. One event has room always.
     pub queue_events: usize,
-    /// How many bytes of events may wait for one reader, 32 MiB by default.
+    /// How many bytes of channels, names and data of events may wait for one reader. 32 MiB by default.
     pub queue_bytes: usize,
     /// What to do when the connection ends.
     pub reconnect: Reconnect,
@@ -77,11 +78,11 @@ pub struct Options {
 /// What goes with requests to the endpoints that sign (P-6.6). Its `Debug` form does not show values.
 #[derive(Clone, Default)]
 pub struct Auth {
-    /// Members of the body, after `socket_id` and `channel_name`.
+    /// Members of the form that is posted, in this order, after `socket_id` and `channel_name`.
     pub params: Vec<(String, String)>,
-    /// Headers.
+    /// Headers. Those of the connection itself, such as `Content-Length`, are refused as [`BadOptions::Header`].
     pub headers: Vec<(String, String)>,
-    /// For HTTP Basic, if a password is given too.
+    /// For HTTP Basic, if a password is given too, and no header `Authorization`.
     pub username: Option<String>,
     /// For HTTP Basic, if a user name is given too.
     pub password: Option<String>,
@@ -130,13 +131,23 @@ impl Options {
         }
     }
 
-    /// The usual options, on the cluster of Pusher's that is called `cluster`, such as `eu`.
+    /// The usual options, on the cluster of Pusher's that is called `cluster`, such as `eu`. Set [`encrypted`](Self::encrypted) for TLS.
     #[must_use]
     pub fn cluster(key: &str, cluster: &str) -> Self {
         Self { host: format!("ws-{cluster}.pusher.com"), ..Self::new(key) }
     }
 
-    /// The usual options, at the server with this address.
+    /// The usual options, at the server with this address; through TLS if it begins with `https` or `wss`.
+    ///
+    /// ```
+    /// use tidings_client::Options;
+    ///
+    /// # fn main() -> Result<(), tidings_client::BadUrl> {
+    /// let options = Options::at(&"https://push.example:8443/realtime".parse()?, "app-key");
+    /// assert_eq!((&*options.host, options.wss_port, options.encrypted, &*options.path), ("push.example", 8443, true, "/realtime"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn at(url: &ServerUrl, key: &str) -> Self {
         Self {
@@ -149,7 +160,7 @@ impl Options {
         }
     }
 
-    /// The server.
+    /// The address of the server that these options lead to.
     ///
     /// # Errors
     /// [`BadUrl`] if host or path are none.

@@ -3,7 +3,7 @@
 use crate::ConnectionError;
 use std::time::Duration;
 
-/// The longest wait before the next attempt.
+/// The longest wait before the next attempt, before chance has its part.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// The first wait.
 const WAIT_MIN: Duration = Duration::from_secs(1);
@@ -15,7 +15,8 @@ pub(crate) enum Retry {
     Never,
     /// At once; with [`Retry::BackOff`] if that was tried and failed.
     AtOnce,
-    /// After a second, twice as long each further time.
+    /// After a second at least, twice as long each further time, and up to half as long again by chance: a server that had too many must
+    /// not have all of them back together.
     Growing,
     /// The same, shortened by up to half by chance, so that clients who lost one server do not return all together.
     BackOff,
@@ -45,12 +46,13 @@ impl Retry {
 
     /// How long to wait after the failure number `failures` in a row, counted from 0. `chance` is any random number.
     pub(crate) fn wait(self, failures: u32, chance: u32) -> Option<Duration> {
+        let half = 0.5 * f64::from(chance) / f64::from(u32::MAX);
         let growing = WAIT_MIN.saturating_mul(1 << failures.min(10)).min(WAIT_MAX);
         match self {
             Self::Never => None,
             Self::AtOnce if failures == 0 => Some(Duration::ZERO),
-            Self::Growing => Some(growing),
-            Self::AtOnce | Self::BackOff => Some(growing.mul_f64(1.0 - 0.5 * f64::from(chance) / f64::from(u32::MAX))),
+            Self::Growing => Some(growing.mul_f64(1.0 + half)),
+            Self::AtOnce | Self::BackOff => Some(growing.mul_f64(1.0 - half)),
         }
     }
 }
@@ -114,7 +116,8 @@ mod tests {
             [(0, 1_000, 500), (1, 2_000, 1_000), (4, 16_000, 8_000), (5, 30_000, 15_000), (u32::MAX, 30_000, 15_000)]
         {
             assert_eq!(millis(Retry::Never, failures, 7), None);
-            assert_eq!(millis(Retry::Growing, failures, u32::MAX), Some(growing));
+            assert_eq!(millis(Retry::Growing, failures, 0), Some(growing));
+            assert_eq!(millis(Retry::Growing, failures, u32::MAX), Some(growing + growing / 2));
             assert_eq!(millis(Retry::BackOff, failures, 0), Some(growing));
             assert_eq!(millis(Retry::BackOff, failures, u32::MAX), Some(shortest));
         }

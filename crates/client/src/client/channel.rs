@@ -1,7 +1,7 @@
 //! A channel as a client sees it.
 
 use super::listeners::{Binding, Listeners};
-use super::task::Command;
+use super::task::{Command, Sending};
 use super::{Events, Feed, Handle, lock};
 use crate::{DataError, Event, Members, SendError, SubscriptionError};
 use serde::Serialize;
@@ -12,7 +12,8 @@ use tidings_dialect::pusher::name::Kind;
 use tidings_hub::ChannelName;
 use tokio::sync::{oneshot, watch};
 
-/// A channel that a client is subscribed to, or is to be. Cheap to clone.
+/// A channel that a client is subscribed to, or is to be. Cheap to clone. While it lives, so does the connection. When the subscription is given up, it
+/// is of no use any more; [`Client::subscribe`](crate::Client::subscribe) gives a new one.
 ///
 /// Beside what is published, its listeners hear what happens to the channel itself, under the names that other clients use:
 ///
@@ -116,7 +117,7 @@ impl Channel {
         }
     }
 
-    /// All events of this channel from now on.
+    /// All events of this channel from now on, in order; those in the table above included.
     pub fn events(&self) -> Events {
         Feed::new(self.inner.listeners.stream(None, self.handle.shared.bounds), self.handle.clone())
     }
@@ -127,8 +128,9 @@ impl Channel {
     }
 
     /// Has `call` called for events called `name`. Callbacks of a channel are called one after the other, in the order in which they were
-    /// bound, on a thread of the runtime. One that takes long holds up the others of this channel; one that blocks does so within
-    /// `tokio::task::block_in_place`, or it may hold up the whole runtime. A panic ends that call alone.
+    /// bound, on the client's runtime. One that takes long holds up the others of this channel; one that blocks does so within
+    /// `tokio::task::block_in_place`, or it may hold up the whole runtime. What they miss is told as
+    /// [`Problem::Missed`](crate::Problem::Missed). A panic ends that call alone.
     pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(Some(name), Box::new(call))
     }
@@ -143,7 +145,7 @@ impl Channel {
         self.bind(name, move |event| call(event.json()))
     }
 
-    /// Ends what one of these began. Whether it was bound.
+    /// Ends what one of these began. Whether it was bound. A call that has begun ends as it would.
     pub fn unbind(&self, binding: Binding) -> bool {
         self.inner.listeners.unbind(binding)
     }
@@ -153,7 +155,8 @@ impl Channel {
     }
 
     /// Sends an event to the other subscribers (P-8.1), with `data` as JSON. Only private and presence channels that are not encrypted
-    /// take them, if the app allows it, ten in a second from one connection (P-8.4).
+    /// take them, if the app allows it, ten in a second from one connection (P-8.4), each of 10,240 bytes at most unless the server says
+    /// otherwise (P-18.3).
     ///
     /// # Errors
     /// [`SendError`]: nothing was sent. That there is none does not mean that the server passes it on; if it refuses, that is among
@@ -161,18 +164,20 @@ impl Channel {
     pub async fn send_event(&self, name: &str, data: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
         let data = serde_json::value::to_raw_value(data).map_err(|error| SendError::Data { reason: error.to_string() })?;
         let (answer, answered) = oneshot::channel();
-        self.handle.order(Command::Send { channel: self.inner.name.clone(), name: name.to_owned(), data, answer });
+        let sending = Sending { channel: self.inner.name.clone(), name: name.to_owned(), data, answer };
+        self.handle.order(Command::Send(Box::new(sending)));
         // Who does not answer has ended.
         answered.await.unwrap_or(Err(SendError::NotConnected))
     }
 
-    /// Who is on this presence channel; empty while it is not subscribed to, and for other channels.
+    /// Who is on this presence channel at this moment; empty while it is not subscribed to, and for other channels. Events that wait to be read may tell
+    /// of what is in it already.
     #[must_use]
     pub fn members(&self) -> Arc<Members> {
         self.inner.members.as_ref().map(|members| Arc::clone(&lock(members))).unwrap_or_default()
     }
 
-    /// How many connections are subscribed, if the server told (P-14.2).
+    /// How many connections are subscribed, if the server told on this connection (P-14.2). Above 100 it tells every 5 s at most (P-14.3).
     #[must_use]
     pub fn subscription_count(&self) -> Option<u32> {
         *lock(&self.inner.count)

@@ -22,12 +22,16 @@ pub(crate) enum Command {
     SignIn,
     /// To be answered when all that was asked for before has been done.
     Settle(oneshot::Sender<()>),
-    Send {
-        channel: String,
-        name: String,
-        data: Box<RawValue>,
-        answer: oneshot::Sender<Result<(), SendError>>,
-    },
+    /// In a box, since room for many commands is made at once.
+    Send(Box<Sending>),
+}
+
+/// An event to send, and where to say how that went.
+pub(crate) struct Sending {
+    pub(super) channel: String,
+    pub(super) name: String,
+    pub(super) data: Box<RawValue>,
+    pub(super) answer: oneshot::Sender<Result<(), SendError>>,
 }
 
 /// Runs until it is closed, or the last handle is gone.
@@ -117,7 +121,8 @@ async fn perform(command: Command, connection: &mut Connection, shared: &Shared)
         }
         // Who does not wait any more need not know.
         Command::Settle(done) => drop(done.send(())),
-        Command::Send { channel, name, data, answer } => {
+        Command::Send(sending) => {
+            let Sending { channel, name, data, answer } = *sending;
             let sent = connection.send_event(&channel, &name, ClientData::Json(Cow::Borrowed(&data)));
             // Who does not wait any more need not know.
             let _ = answer.send(sent);
@@ -235,10 +240,11 @@ impl Shared {
             *now = SignedIn::No;
             was
         });
-        if let Some(why) = &why {
-            self.problems.tell(&Problem::Connection(Arc::clone(why)));
+        self.change(state, None, why.clone());
+        // Whoever hears of it finds the state changed.
+        if let Some(why) = why {
+            self.problems.tell(&Problem::Connection(why));
         }
-        self.change(state, None, why);
     }
 
     fn change(&self, current: State, socket_id: Option<String>, why: Option<Arc<ConnectionError>>) {
@@ -330,5 +336,44 @@ impl Failed {
             }
             other => Self { r#type: "AuthError".to_owned(), error: other.to_string(), status: 0 },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Client, Options, ProxyChoice, Reconnect};
+    use futures_util::StreamExt;
+    use std::sync::Mutex;
+    use std::task::{Context, Wake, Waker};
+    use tokio::net::TcpSocket;
+
+    /// Notes the state at the moment when it is woken.
+    struct Witness {
+        client: Client,
+        seen: Mutex<Option<State>>,
+    }
+
+    impl Wake for Witness {
+        fn wake(self: Arc<Self>) {
+            let state = self.client.state();
+            lock(&self.seen).get_or_insert(state);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_hears_that_it_was_given_up_finds_it_disconnected() {
+        // The port stays taken, and nobody listens there.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (host, port) = ("127.0.0.1".to_owned(), socket.local_addr().unwrap().port());
+        let options = Options { host, ws_port: port, proxy: ProxyChoice::Direct, reconnect: Reconnect::Never, ..Options::new("key") };
+        let client = Client::new(options).unwrap();
+        let mut problems = client.problems();
+        let witness = Arc::new(Witness { client: client.clone(), seen: Mutex::default() });
+        let waker = Waker::from(Arc::clone(&witness));
+        assert!(problems.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+        client.connected().await.unwrap_err();
+        assert_eq!(*lock(&witness.seen), Some(State::Disconnected));
     }
 }

@@ -45,10 +45,17 @@ struct Subscription {
     me: Option<String>,
     /// With what to read an encrypted channel; none if its data is told as it comes.
     secret: Option<SharedSecret>,
-    /// Events that wait for another secret, and the ticket of the request for it.
-    held: Option<(u64, VecDeque<Event>)>,
+    /// In a box, since it is rare.
+    held: Option<Box<Held>>,
     /// When another secret was fetched the last time.
     fetched: Option<Instant>,
+}
+
+/// Events that wait for another secret.
+struct Held {
+    /// Of the request for it.
+    ticket: u64,
+    events: VecDeque<Event>,
 }
 
 enum Stage {
@@ -57,7 +64,7 @@ enum Stage {
     /// Being signed elsewhere, under this ticket.
     Signing(u64),
     /// Waiting for the user to be signed in, who is to be the member (P-7.5).
-    Awaiting(ChannelProof),
+    Awaiting(Box<ChannelProof>),
     /// The server has been asked.
     Asked,
     /// In force.
@@ -89,7 +96,7 @@ impl Subscriptions {
         for subscription in self.channels.values_mut() {
             subscription.stage = Stage::Unasked;
             subscription.fetched = None;
-            let held = subscription.held.take().map(|(_, held)| held).unwrap_or_default();
+            let held = subscription.held.take().map(|held| held.events).unwrap_or_default();
             lost.extend(held.into_iter().map(|event| undecryptable(event, UndecryptableError::Lost)));
         }
         lost
@@ -102,8 +109,8 @@ impl Subscriptions {
 }
 
 impl Connection {
-    /// Keeps up a subscription to `channel` from now on. Asking for one that is there already changes nothing; one that was refused is
-    /// asked for anew.
+    /// Keeps up a subscription to `channel` from now on, with or without a connection; [`Notice::Subscribed`] or [`Notice::Refused`] tells how it went.
+    /// Asking for one that is there already changes nothing; one that was refused is asked for anew.
     ///
     /// # Errors
     /// [`SubscribeError`] if it cannot be had: nothing is changed.
@@ -113,7 +120,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives a subscription up. Whether there was one.
+    /// Gives a subscription up. Whether there was one. Events that are on their way are told all the same.
     pub fn unsubscribe(&mut self, channel: &str) -> bool {
         let Some(subscription) = self.subscriptions.channels.remove(channel) else {
             return false;
@@ -130,7 +137,8 @@ impl Connection {
         self.subscriptions.channels.get(channel).is_some_and(|subscription| matches!(subscription.stage, Stage::Confirmed))
     }
 
-    /// Sends a client event to the other subscribers of `channel` (P-8.1).
+    /// Sends a client event to the other subscribers of `channel` (P-8.1), while [`Connection::next`] is awaited. What servers allow is in
+    /// [`Channel::send_event`](crate::Channel::send_event).
     ///
     /// # Errors
     /// [`SendError`]: nothing was sent. That nothing is said does not mean that the server passes it on; if it refuses, a
@@ -224,7 +232,7 @@ impl Connection {
         self.subscriptions.signing -= 1;
         self.sign_on();
         let Some(subscription) = self.subscriptions.channels.get_mut(channel) else { return };
-        if subscription.held.as_ref().is_some_and(|(wanted, _)| *wanted == ticket) {
+        if subscription.held.as_ref().is_some_and(|held| held.ticket == ticket) {
             return self.secret_fetched(channel, proof);
         }
         if !matches!(subscription.stage, Stage::Signing(wanted) if wanted == ticket) {
@@ -247,7 +255,7 @@ impl Connection {
             me = match proof::shown(&proof) {
                 Err(why) => return self.refuse(channel, why),
                 Ok(Some(me)) => Some(me),
-                Ok(None) if self.user.is_signing_in() => return self.stage(channel, Stage::Awaiting(proof)),
+                Ok(None) if self.user.is_signing_in() => return self.stage(channel, Stage::Awaiting(Box::new(proof))),
                 Ok(None) => match self.user.id() {
                     Some(id) => Some(id.to_owned()),
                     None => return self.refuse(channel, SubscriptionError::NotSignedIn),
@@ -273,7 +281,7 @@ impl Connection {
             let subscription = self.subscriptions.channels.get_mut(&channel);
             let stage = subscription.map(|subscription| std::mem::replace(&mut subscription.stage, Stage::Unasked));
             if let Some(Stage::Awaiting(proof)) = stage {
-                self.proven(&channel, proof);
+                self.proven(&channel, *proof);
             }
         }
     }
@@ -335,9 +343,9 @@ impl Connection {
         let Some((channel, subscription)) = self.subscriptions.entry(&event.channel) else {
             return self.told.push_back(Notice::Event(event));
         };
-        if let Some((_, held)) = &mut subscription.held {
-            if held.len() < HELD_MAX {
-                held.push_back(event);
+        if let Some(held) = &mut subscription.held {
+            if held.events.len() < HELD_MAX {
+                held.events.push_back(event);
             } else {
                 self.told.push_back(undecryptable(event, UndecryptableError::TooMany { max: HELD_MAX }));
             }
@@ -362,7 +370,7 @@ impl Connection {
     fn fetch_secret(&mut self, channel: ChannelName, event: Event) {
         let ticket = self.subscriptions.next_number();
         if let Some(subscription) = self.subscriptions.channels.get_mut(&channel) {
-            subscription.held = Some((ticket, VecDeque::from([event])));
+            subscription.held = Some(Box::new(Held { ticket, events: VecDeque::from([event]) }));
             subscription.fetched = Some(Instant::now());
         }
         self.subscriptions.unsigned.push_back((ticket, channel));
@@ -372,7 +380,7 @@ impl Connection {
     /// Reads what waited for another secret.
     fn secret_fetched(&mut self, channel: &ChannelName, proof: Result<ChannelProof, AuthorizeError>) {
         let Some(subscription) = self.subscriptions.channels.get_mut(channel) else { return };
-        let held = subscription.held.take().map(|(_, held)| held).unwrap_or_default();
+        let held = subscription.held.take().map(|held| held.events).unwrap_or_default();
         match proof {
             Ok(ChannelProof { shared_secret: Some(secret), .. }) => {
                 let mut useful = false;
@@ -412,7 +420,7 @@ impl Subscriptions {
 impl Subscription {
     /// Whether the request to sign with this ticket is still of use.
     fn waits_for(&self, ticket: u64) -> bool {
-        matches!(self.stage, Stage::Signing(wanted) if wanted == ticket) || self.held.as_ref().is_some_and(|(wanted, _)| *wanted == ticket)
+        matches!(self.stage, Stage::Signing(wanted) if wanted == ticket) || self.held.as_ref().is_some_and(|held| held.ticket == ticket)
     }
 }
 

@@ -15,13 +15,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// The endpoints, which listen until this is dropped.
-struct Application {
-    address: String,
+pub(crate) struct Application {
+    pub(crate) address: String,
     task: JoinHandle<()>,
 }
 
 impl Application {
-    async fn start(publisher: Publisher) -> Self {
+    pub(crate) async fn start(publisher: Publisher) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let task = tokio::spawn(async move { axum::serve(listener, example::routes(publisher)).await.unwrap() });

@@ -11,7 +11,11 @@ mod connection;
 #[cfg(test)]
 mod endpoint;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod gateway;
+#[cfg(test)]
+mod guide;
 #[cfg(test)]
 mod hearing;
 #[cfg(test)]

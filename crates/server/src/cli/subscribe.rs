@@ -328,7 +328,10 @@ mod tests {
                 &["presence-a", "--secret", "s", "--user-id", "ada", "--user-info", "{"],
                 "--user-info must be a JSON object, such as {\"name\":\"Ada\"}",
             ),
-            (&["a", "--secret", "s", "--encryption-master-key", "x"], "MASTER"),
+            (
+                &["a", "--secret", "s", "--encryption-master-key", "x"],
+                "the master key must be 32 random bytes as base64, but it is not base64; `openssl rand -base64 32` makes one",
+            ),
         ] {
             assert_eq!(parse(arguments).unwrap().connection().err().unwrap().to_string(), message);
         }
