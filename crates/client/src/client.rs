@@ -10,7 +10,9 @@ pub use channel::Channel;
 pub use events::{Events, Feed, Missed, Problems, States, Typed, TypedError, Watchlist};
 pub use listeners::Binding;
 
-use crate::{BadOptions, Connection, ConnectionError, Event, Options, SignInError, SubscribeError, SubscriptionError, connection};
+use crate::{
+    BadOptions, Connection, ConnectionError, Event, NotConnected, Options, SignInError, SubscribeError, SubscriptionError, connection,
+};
 use listeners::Listeners;
 use queue::{Bounds, Queue};
 use std::collections::HashMap;
@@ -236,15 +238,17 @@ impl Client {
     }
 
     /// Waits until there is a connection, and gives its public name. While it is tried on, this waits on, however often it fails.
+    /// [`Client::connect`] and [`Client::disconnect`] count if they were called before.
     ///
     /// # Errors
-    /// Why it was given up; `None` if it was disconnected or the client is closed. [`Client::connect`] tries again.
-    pub async fn connected(&self) -> Result<String, Option<Arc<ConnectionError>>> {
+    /// [`NotConnected`] if it was given up or disconnected, or the client is closed. [`Client::connect`] tries again.
+    pub async fn connected(&self) -> Result<String, NotConnected> {
+        self.handle.settled().await;
         let mut state = self.handle.shared.state.subscribe();
         let settled = state.wait_for(|now| matches!(now.state, State::Connected | State::Disconnected)).await;
         // The sender lives as long as the handle.
-        let now = settled.map_err(|_| None)?;
-        now.socket_id.clone().ok_or_else(|| now.why.clone())
+        let now = settled.map_err(|_| NotConnected::Disconnected)?;
+        now.socket_id.clone().ok_or_else(|| NotConnected::because(now.why.clone()))
     }
 
     /// Has it connect at once, whether it was given up, disconnected, or waits for the next attempt. Returns before that is done;
@@ -320,8 +324,7 @@ impl Client {
     }
 
     /// Has `call` called for all events called `name`, whatever their channel. Callbacks are called one after the other, in the order in
-    /// which they were bound, on the client's runtime. One that blocks holds up the others that are bound here, and must not do so for
-    /// long. A panic ends that call alone. Data as a value of yours: [`Event::json`].
+    /// which they were bound, on the client's runtime: see [`Channel::bind`]. Data as a value of yours: [`Event::json`].
     pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(Some(name), Box::new(call))
     }
@@ -357,14 +360,20 @@ impl Client {
     /// only (P-15.2), and this waits on.
     ///
     /// # Errors
-    /// [`SignInError`] if it could not be asked for. It is asked for again on the next connection, and by [`Client::sign_in`].
+    /// [`SignInError`] if it could not be asked for, or if there is no connection and none is tried. It is asked for again on the next
+    /// connection, and by [`Client::sign_in`].
     pub async fn signed_in(&self) -> Result<String, SignInError> {
+        self.handle.settled().await;
         let mut signed_in = self.handle.shared.signed_in.subscribe();
-        let settled = signed_in.wait_for(|now| !matches!(now, SignedIn::No)).await;
-        match settled.as_deref() {
-            Ok(SignedIn::As(user_id)) => Ok(user_id.clone()),
-            Ok(SignedIn::Failed(why)) => Err(why.clone()),
-            Ok(SignedIn::No) | Err(_) => Err(SignInError::Closed),
+        let settled = async { signed_in.wait_for(|now| !matches!(now, SignedIn::No)).await.map(|now| now.clone()) };
+        tokio::select! {
+            biased;
+            settled = settled => match settled {
+                Ok(SignedIn::As(user_id)) => Ok(user_id),
+                Ok(SignedIn::Failed(why)) => Err(why),
+                Ok(SignedIn::No) | Err(_) => Err(SignInError::Closed),
+            },
+            why = self.handle.disconnected() => Err(why.into()),
         }
     }
 
@@ -410,6 +419,21 @@ impl Handle {
     /// Tells the task. False if it has ended, and there is nobody to do anything.
     fn order(&self, command: Command) -> bool {
         self.commands.send(command).is_ok()
+    }
+
+    /// Waits until all that was asked for before has been done, or nothing is done any more.
+    async fn settled(&self) {
+        let (done, settled) = oneshot::channel();
+        self.order(Command::Settle(done));
+        let _ = settled.await;
+    }
+
+    /// Waits until there is no connection and none is tried.
+    async fn disconnected(&self) -> NotConnected {
+        let mut state = self.shared.state.subscribe();
+        // The sender lives as long as the handle.
+        let why = state.wait_for(|now| now.state == State::Disconnected).await.ok().and_then(|now| now.why.clone());
+        NotConnected::because(why)
     }
 
     fn bind(&self, listeners: &Arc<Listeners>, name: Option<&str>, channel: &str, call: listeners::Call) -> Binding {

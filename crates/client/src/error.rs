@@ -3,6 +3,7 @@
 use crate::{AuthorizeError, OpenError, ProxyError, ServerUrl};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tidings_dialect::pusher::member::BadMember;
 use tidings_hub::BadName;
@@ -138,6 +139,9 @@ pub enum SubscriptionError {
     /// It was given up before it was made.
     #[error("it was given up, or the client was closed")]
     GivenUp,
+    /// There is no connection, and none is tried: it was given up, for this reason, or disconnected.
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
     /// The endpoint gave no secret for an encrypted channel (P-6.7).
     #[error("an encrypted channel needs shared_secret in the endpoint's answer")]
     NoSharedSecret,
@@ -178,6 +182,9 @@ pub enum SignInError {
     /// The endpoint's `user_data` describes no user (P-15.1).
     #[error("the endpoint's answer has a user_data that is no JSON object with a non-empty string `id`")]
     UserData,
+    /// There is no connection, and none is tried: it was given up, for this reason, or disconnected.
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
     /// The client has been closed.
     #[error("the client is closed")]
     Closed,
@@ -308,6 +315,23 @@ pub enum ConnectionError {
         /// How long it was silent.
         after: Duration,
     },
+}
+
+/// There is no connection, and none is tried.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotConnected {
+    /// It was given up.
+    #[error("the connection was given up: {0}")]
+    GivenUp(Arc<ConnectionError>),
+    /// It was disconnected, or the client is closed.
+    #[error("there is no connection; have it connect first")]
+    Disconnected,
+}
+
+impl NotConnected {
+    pub(crate) fn because(why: Option<Arc<ConnectionError>>) -> Self {
+        why.map_or(Self::Disconnected, Self::GivenUp)
+    }
 }
 
 /// What a server said, as the end of a sentence; nothing if it said nothing.

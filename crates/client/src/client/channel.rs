@@ -99,16 +99,21 @@ impl Channel {
     /// Waits until the subscription is in force.
     ///
     /// # Errors
-    /// [`SubscriptionError`] if it was refused. It is asked for again on the next connection, and by
-    /// [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8): where it does not,
-    /// this waits on, and [`Client::problems`](crate::Client::problems) has what it said.
+    /// [`SubscriptionError`] if it was refused, or if there is no connection and none is tried. It is asked for again on the next
+    /// connection, and by [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8): where it does not, this
+    /// waits on, and [`Client::problems`](crate::Client::problems) has what it said.
     pub async fn subscribed(&self) -> Result<(), SubscriptionError> {
+        self.handle.settled().await;
         let mut subscription = self.inner.subscription.subscribe();
-        let settled = subscription.wait_for(|now| !matches!(now, Subscription::Pending)).await;
-        match settled.as_deref() {
-            Ok(Subscription::InForce) => Ok(()),
-            Ok(Subscription::Refused(why)) => Err(why.clone()),
-            _ => Err(SubscriptionError::GivenUp),
+        let settled = async { subscription.wait_for(|now| !matches!(now, Subscription::Pending)).await.map(|now| now.clone()) };
+        tokio::select! {
+            biased;
+            settled = settled => match settled {
+                Ok(Subscription::InForce) => Ok(()),
+                Ok(Subscription::Refused(why)) => Err(why),
+                _ => Err(SubscriptionError::GivenUp),
+            },
+            why = self.handle.disconnected() => Err(why.into()),
         }
     }
 
@@ -123,8 +128,9 @@ impl Channel {
     }
 
     /// Has `call` called for events called `name`. Callbacks of a channel are called one after the other, in the order in which they were
-    /// bound, on the client's runtime; one that blocks holds up the others of this channel, and must not do so for long. What they miss is
-    /// told as [`Problem::Missed`](crate::Problem::Missed). A panic ends that call alone.
+    /// bound, on the client's runtime. One that takes long holds up the others of this channel; one that blocks does so within
+    /// `tokio::task::block_in_place`, or it may hold up the whole runtime. What they miss is told as
+    /// [`Problem::Missed`](crate::Problem::Missed). A panic ends that call alone.
     pub fn bind(&self, name: &str, call: impl FnMut(&Event) + Send + 'static) -> Binding {
         self.bound(Some(name), Box::new(call))
     }
@@ -155,7 +161,7 @@ impl Channel {
     /// # Errors
     /// [`SendError`]: nothing was sent. That there is none does not mean that the server passes it on; if it refuses, that is among
     /// [`Client::problems`](crate::Client::problems).
-    pub async fn send_event(&self, name: &str, data: &impl Serialize) -> Result<(), SendError> {
+    pub async fn send_event(&self, name: &str, data: &(impl Serialize + ?Sized)) -> Result<(), SendError> {
         let data = serde_json::value::to_raw_value(data).map_err(|error| SendError::Data { reason: error.to_string() })?;
         let (answer, answered) = oneshot::channel();
         let sending = Sending { channel: self.inner.name.clone(), name: name.to_owned(), data, answer };

@@ -4,10 +4,14 @@ use super::queue::{Bounds, Queue};
 use crate::{Event, Missed};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime;
 
-/// Names a callback, to unbind it.
+/// The last number given to a callback. Numbers are not given twice, so that nobody unbinds what somebody else has bound.
+static BINDINGS: AtomicU64 = AtomicU64::new(0);
+
+/// Names a callback, to unbind it where it was bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binding(u64);
 
@@ -25,8 +29,6 @@ struct Inner {
     /// Where the task that calls the callbacks reads; made with the first callback.
     calls: Option<Arc<Queue<Event>>>,
     callbacks: Vec<Callback>,
-    /// The last number given to a callback.
-    bindings: u64,
     closed: bool,
 }
 
@@ -67,11 +69,13 @@ impl Listeners {
         missed: impl Fn(u64) + Send + 'static,
         call: Call,
     ) -> Binding {
+        let binding = BINDINGS.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.lock();
-        inner.bindings += 1;
-        let binding = inner.bindings;
+        if inner.closed {
+            return Binding(binding);
+        }
         inner.callbacks.push(Callback { binding, name: name.map(Into::into), call: Arc::new(Mutex::new(call)) });
-        if inner.calls.is_none() && !inner.closed {
+        if inner.calls.is_none() {
             let queue = Arc::new(Queue::new(bounds));
             inner.calls = Some(Arc::clone(&queue));
             // It ends with the queue, which is closed with the channel or with the client.
@@ -83,9 +87,10 @@ impl Listeners {
     /// Forgets a callback. Whether there was one.
     pub(super) fn unbind(&self, binding: Binding) -> bool {
         let mut inner = self.lock();
-        let before = inner.callbacks.len();
-        inner.callbacks.retain(|callback| callback.binding != binding.0);
-        inner.callbacks.len() < before
+        let gone: Vec<_> = inner.callbacks.extract_if(.., |callback| callback.binding == binding.0).collect();
+        // What is dropped with it may come back here for the lock.
+        drop(inner);
+        !gone.is_empty()
     }
 
     /// Whether anybody listens.
@@ -146,6 +151,9 @@ impl Listeners {
                 let _ = catch_unwind(AssertUnwindSafe(|| call(&event)));
             }
         }
+        // They may hold a client, which would hold them. As above, they are dropped without the lock.
+        let callbacks = std::mem::take(&mut self.lock().callbacks);
+        drop(callbacks);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

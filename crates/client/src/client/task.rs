@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Subscribe(ChannelName),
     Unsubscribe(String),
     SignIn,
+    /// To be answered when all that was asked for before has been done.
+    Settle(oneshot::Sender<()>),
     /// In a box, since room for many commands is made at once.
     Send(Box<Sending>),
 }
@@ -74,7 +76,12 @@ pub(super) async fn run(mut connection: Connection, shared: Arc<Shared>, mut com
 
 async fn perform(command: Command, connection: &mut Connection, shared: &Shared) {
     match command {
-        Command::Connect => connection.connect(),
+        Command::Connect => {
+            connection.connect();
+            if shared.state.borrow().state == State::Disconnected {
+                shared.change(State::Connecting, None, None);
+            }
+        }
         Command::Disconnect => {
             connection.disconnect().await;
             shared.gone(State::Disconnected, None);
@@ -101,8 +108,19 @@ async fn perform(command: Command, connection: &mut Connection, shared: &Shared)
                 let _ = connection.subscribe(&channel);
             }
         }
-        // It was checked by the handle.
-        Command::SignIn => drop(connection.sign_in()),
+        Command::SignIn => {
+            shared.signed_in.send_if_modified(|now| {
+                let failed = matches!(now, SignedIn::Failed(_));
+                if failed {
+                    *now = SignedIn::No;
+                }
+                failed
+            });
+            // It was checked by the handle.
+            drop(connection.sign_in());
+        }
+        // Who does not wait any more need not know.
+        Command::Settle(done) => drop(done.send(())),
         Command::Send(sending) => {
             let Sending { channel, name, data, answer } = *sending;
             let sent = connection.send_event(&channel, &name, ClientData::Json(Cow::Borrowed(&data)));
@@ -230,6 +248,9 @@ impl Shared {
     }
 
     fn change(&self, current: State, socket_id: Option<String>, why: Option<Arc<ConnectionError>>) {
+        // Another attempt does not make it available.
+        let unavailable = self.state.borrow().state == State::Unavailable && current == State::Connecting;
+        let current = if unavailable { State::Unavailable } else { current };
         let previous = self.state.send_replace(Condition { state: current, socket_id, why: why.clone() }).state;
         if previous != current {
             self.states.tell(&StateChange { previous, current, why });

@@ -2,15 +2,16 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tidings_client::{AppId, Key, ProxyChoice, Publisher, PublisherOptions, ServerUrl};
+use std::path::PathBuf;
+use tidings_client::{AppId, Client, Key, Options, ProxyChoice, Publication, Publisher, PublisherOptions, ServerUrl};
 use tidings_server::config;
 use tidings_server::run::Server;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// One app, which is last so that more can be said of it.
-const CONFIG: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n[limits]\nshards = 1\nclose_wait = \"200 ms\"\n\
+const CONFIG: &str = "[limits]\nshards = 1\nclose_wait = \"200 ms\"\n\
                       [drain]\ndrain = \"0 s\"\nwebhooks = \"0 s\"\n\
                       [[apps]]\nid = \"1\"\nkey = \"key\"\nsecret = \"secret-of-the-app\"\nclient_events = true\n\
                       webhook_private_targets = true\n";
@@ -23,8 +24,11 @@ pub(crate) struct Tidings {
     pub(crate) app: AppId,
     /// The app's one key.
     pub(crate) key: Key,
-    /// Always there, except in `drop`.
+    /// None while it is stopped.
     server: Option<Server>,
+    file: PathBuf,
+    /// Keeps the port while the server is stopped.
+    _port: TcpSocket,
     _directory: tempfile::TempDir,
 }
 
@@ -32,15 +36,55 @@ impl Tidings {
     /// Starts one. `extra` follows the section of the app: it may say more about it, add webhooks with `[[apps.webhooks]]`, and then have
     /// sections of its own.
     pub(crate) fn start(extra: &str) -> Self {
+        let port = TcpSocket::new_v4().unwrap();
+        // Nobody else is given this port, and yet the server may listen there.
+        port.set_reuseaddr(true).unwrap();
+        port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = port.local_addr().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("tidings.toml");
-        std::fs::write(&file, format!("{CONFIG}{extra}")).unwrap();
-        let config = config::load(Some(&file)).unwrap_or_else(|broken| panic!("{extra}\n{broken}"));
-        // It has a runtime of its own, which must not be started within another.
-        let server = std::thread::spawn(move || Server::start(config).unwrap()).join().unwrap();
-        let url = format!("http://{}", server.addresses()[0]).parse().unwrap();
+        std::fs::write(&file, format!("[[listeners]]\naddress = \"{address}\"\n{CONFIG}{extra}")).unwrap();
+        let url = format!("http://{address}").parse().unwrap();
         let key = Key { key: "key".into(), secret: "secret-of-the-app".into() };
-        Self { url, app: AppId::new("1"), key, server: Some(server), _directory: directory }
+        let mut tidings = Self { url, app: AppId::new("1"), key, server: None, file, _port: port, _directory: directory };
+        tidings.start_again();
+        tidings
+    }
+
+    /// Starts it where it was, after [`Tidings::stop`]. It remembers nothing.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.server.is_none(), "it runs");
+        let config = config::load(Some(&self.file)).unwrap_or_else(|broken| panic!("{broken}"));
+        // It has a runtime of its own, which must not be started within another.
+        self.server = Some(std::thread::spawn(move || Server::start(config).unwrap()).join().unwrap());
+    }
+
+    /// Stops it, which tells all connections to come back (P-17.4).
+    pub(crate) fn stop(&mut self) {
+        let server = self.server.take().expect("it runs");
+        // Its end waits for its runtime, which must not be done within another.
+        let stopped = std::thread::spawn(move || server.stop()).join();
+        assert!(stopped.is_ok() || std::thread::panicking(), "the server does not stop");
+    }
+
+    /// What makes a client of its app that signs by itself, whatever proxies there are.
+    pub(crate) fn options(&self) -> Options {
+        Options { secret: Some(self.key.secret.clone()), ..self.unsigned_options() }
+    }
+
+    /// The same for a client that knows no secret.
+    pub(crate) fn unsigned_options(&self) -> Options {
+        Options { proxy: ProxyChoice::Direct, ..Options::at(&self.url, &self.key.key) }
+    }
+
+    /// A client of its app that signs by itself.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.options()).unwrap()
+    }
+
+    /// Publishes one event.
+    pub(crate) async fn publish(&self, channel: &str, name: &str, data: &str) {
+        self.publisher().publish(&Publication::new([channel], name, data)).await.unwrap();
     }
 
     /// What makes a publisher for its app, whatever proxies there are.
@@ -66,10 +110,9 @@ impl Tidings {
 
 impl Drop for Tidings {
     fn drop(&mut self) {
-        let server = self.server.take().expect("only this takes it");
-        // Its end waits for its runtime, which must not be done within another.
-        let stopped = std::thread::spawn(move || server.stop()).join();
-        assert!(stopped.is_ok() || std::thread::panicking(), "the server does not stop");
+        if self.server.is_some() {
+            self.stop();
+        }
     }
 }
 
