@@ -158,6 +158,9 @@ rust_suites() {
   suite format cargo fmt --all --check
   suite clippy cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
   suite unit unit_tests
+  # What nextest leaves out: the examples in the client's documentation, and the documentation itself.
+  suite doctests cargo test --locked --doc --package tidings-client
+  suite docs env RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --package tidings-client
   suite rules scripts/rules
 }
 

@@ -23,9 +23,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// How many changes of the state, problems and watchlist changes wait for one reader.
 const NEWS_BOUNDS: Bounds = Bounds { items: 1024, bytes: usize::MAX };
 
-/// A client of one app on one server. It connects at once and stays connected, in a task of its own on the runtime where it was made. Handles are
-/// cheap to clone. When the last one is dropped, those of its channels and streams included, the connection is closed; callbacks do not keep
-/// it, unless they hold a handle.
+/// A client of one app on one server. It connects at once and stays connected, in a task of its own on the runtime where it was made.
+/// Handles are cheap to clone. When the last one is dropped, those of its channels and streams included, the connection is closed;
+/// callbacks do not keep it, unless they hold a handle.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -229,7 +229,8 @@ impl Client {
         Feed::new(self.handle.shared.states.listen(), self.handle.clone())
     }
 
-    /// All that goes wrong from now on, for a log. The latest 1,024 wait for a reader. When one is told, the state is already what it makes of it.
+    /// All that goes wrong from now on, for a log. The latest 1,024 wait for a reader. When one is told, the state is already what it makes
+    /// of it.
     pub fn problems(&self) -> Problems {
         Feed::new(self.handle.shared.problems.listen(), self.handle.clone())
     }
@@ -254,7 +255,8 @@ impl Client {
         self.handle.order(Command::Connect);
     }
 
-    /// Ends the connection in good order. Subscriptions, streams and callbacks are kept for [`Client::connect`]. Returns before that is done.
+    /// Ends the connection in good order. Subscriptions, streams and callbacks are kept for [`Client::connect`]. Returns before that is
+    /// done.
     pub fn disconnect(&self) {
         self.handle.order(Command::Disconnect);
     }
@@ -268,8 +270,8 @@ impl Client {
     }
 
     /// Keeps up a subscription to `channel`; one that is there already stays, and one that was refused is asked for anew. What its name
-    /// begins with decides what it takes (P-4.2). It returns at once, with or without a connection; [`Channel::subscribed`] waits for the server. Take
-    /// streams and bind callbacks before anything is awaited: what comes earlier is not kept.
+    /// begins with decides what it takes (P-4.2). It returns at once, with or without a connection; [`Channel::subscribed`] waits for the
+    /// server. Take streams and bind callbacks before anything is awaited: what comes earlier is not kept.
     ///
     /// # Errors
     /// [`SubscribeError`] says what is missing: nothing is changed.
@@ -308,8 +310,8 @@ impl Client {
         channels.into_iter().map(|inner| Channel::new(inner, self.handle.clone())).collect()
     }
 
-    /// All events of all channels from now on, in the order in which they came: those that the [`Channel`]s tell of themselves, and those for the
-    /// signed-in user, included.
+    /// All events of all channels from now on, in the order in which they came: those that the [`Channel`]s tell of themselves, and those
+    /// for the signed-in user, included.
     pub fn events(&self) -> Events {
         Feed::new(self.handle.shared.everything.stream(None, self.handle.shared.bounds), self.handle.clone())
     }
@@ -340,8 +342,8 @@ impl Client {
     }
 
     /// Signs in, on this connection and all that follow (P-15.1): as [`Options::user_data`] with the secret, or as whom the
-    /// [`Options::user_auth_endpoint`] says. Returns before that is done; [`Client::signed_in`] waits for it. There is no signing out but by
-    /// disconnecting (P-15.5).
+    /// [`Options::user_auth_endpoint`] says. Returns before that is done; [`Client::signed_in`] waits for it. There is no signing out but
+    /// by disconnecting (P-15.5).
     ///
     /// # Errors
     /// [`SignInError::NobodySigns`] if neither is given, [`SignInError::Closed`] if the client is closed.

@@ -46,8 +46,8 @@ const STABLE: Duration = Duration::from_secs(10);
 /// # }
 /// ```
 ///
-/// While nobody awaits it, nothing is read and no ping answered: what the server sends waits with the kernel, and then with the server. Who is away
-/// for longer than the server's patience finds the connection [lost](Notice::Lost).
+/// While nobody awaits it, nothing is read and no ping answered: what the server sends waits with the kernel, and then with the server. Who
+/// is away for longer than the server's patience finds the connection [lost](Notice::Lost).
 ///
 /// Events published while there is no connection do not reach it: the protocol has no replay (P-1.4). [`Notice::Lost`] and
 /// [`Notice::Subscribed`] are the bounds of what may have been missed.
@@ -163,8 +163,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection in good order, which takes a second at most. Subscriptions are kept, for [`Connection::connect`]. What was not told yet
-    /// still is. A connection that is dropped instead is cut.
+    /// Ends the connection in good order, which takes a second at most. Subscriptions are kept, for [`Connection::connect`]. What was not
+    /// told yet still is. A connection that is dropped instead is cut.
     pub async fn disconnect(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Disconnected);
         self.present();
@@ -378,8 +378,8 @@ impl Connection {
         }
     }
 
-    /// Sends `text` to the server as it is, while [`Connection::next`] is awaited. Whether it is a message that the server understands is the
-    /// caller's business.
+    /// Sends `text` to the server as it is, while [`Connection::next`] is awaited. Whether it is a message that the server understands is
+    /// the caller's business.
     ///
     /// # Errors
     /// [`SendError::NotConnected`] or [`SendError::Full`]: nothing was sent.

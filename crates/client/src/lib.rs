@@ -17,9 +17,9 @@
 //! ```
 //!
 //! Streams give events as text, or as [values](Feed::typed) of a type of yours; [callbacks](Channel::bind) do too. `private-` and
-//! `presence-` channels need [`Options::secret`] or [`Options::auth_endpoint`]. A presence channel knows its [members](Channel::members), and
-//! both take [client events](Channel::send_event). Data of `private-encrypted-` channels is decrypted. A connection can be
-//! [signed in](Client::sign_in) as a user.
+//! `presence-` channels need [`Options::secret`] or [`Options::auth_endpoint`]. A presence channel knows its [members](Channel::members),
+//! and both take [client events](Channel::send_event). Data of `private-encrypted-` channels is decrypted. A connection can be [signed
+//! in](Client::sign_in) as a user.
 //!
 //! # Publishing
 //!
@@ -68,15 +68,15 @@
 //!
 //! # What is guaranteed
 //!
-//! - **Order.** A [`Connection`] tells everything in the order in which the server said it. Each stream of a [`Client`] has what it asked for in
-//!   that order, and so have the callbacks of a channel, all together. There is no order between two streams, or between callbacks of two
-//!   channels.
-//! - **At most once.** The protocol has no replay (P-1.4): what is published while there is no connection does not come later. Only the last event
-//!   of a `cache-` channel comes with each subscription.
+//! - **Order.** A [`Connection`] tells everything in the order in which the server said it. Each stream of a [`Client`] has what it asked
+//!   for in that order, and so have the callbacks of a channel, all together. There is no order between two streams, or between callbacks
+//!   of two channels.
+//! - **At most once.** The protocol has no replay (P-1.4): what is published while there is no connection does not come later. Only the
+//!   last event of a `cache-` channel comes with each subscription.
 //! - **No silent loss.** Where events may be missing, it is told: [`Notice::Lost`] and then [`Notice::Subscribed`], or for a client
-//!   [`Client::states`] and `pusher:subscription_succeeded` on the channel, are the bounds of an absence; [`Missed`] says how many a slow reader did
-//!   not get, [`Problem::Missed`] how many slow callbacks did not; [`Notice::Undecryptable`] names an event that could not be read. After any of them
-//!   a program that shows a state reads the state anew.
+//!   [`Client::states`] and `pusher:subscription_succeeded` on the channel, are the bounds of an absence; [`Missed`] says how many a slow
+//!   reader did not get, [`Problem::Missed`] how many slow callbacks did not; [`Notice::Undecryptable`] names an event that could not be
+//!   read. After any of them a program that shows a state reads the state anew.
 //! - **It comes back**, and subscribes and signs in as before, as the close code asks (P-17.3):
 //!
 //!   | the connection ended by | what follows |
@@ -88,18 +88,19 @@
 //!   | an HTTP status in place of the upgrade | it is given up, unless the status is 408, 425, 429 or from 500 on |
 //!
 //!   Waits grow until a connection has stood for 10 s. [`Options::reconnect`] can ask for less patience.
-//! - **A server that is silent is noticed**: after [`Options::activity_timeout`] it is pinged, after [`Options::pong_timeout`] more it is left
-//!   (P-16.9).
-//! - **Bounds.** A message of the server has at most 16 MiB. At most 4 MiB wait to be sent, and then sending is [refused](SendError::Full). What waits
-//!   for a reader of a client is bounded by [`Options::queue_events`] and [`Options::queue_bytes`]. A `Connection` that nobody reads leaves the bytes
-//!   with the kernel, and the server may close it after a while: Tidings does with 4100, and it comes back.
-//! - **Secrets do not show** in `Debug` forms and errors: no secret of an app, no master key, signature or password, and no query of an address.
+//! - **A server that is silent is noticed**: after [`Options::activity_timeout`] it is pinged, after [`Options::pong_timeout`] more it is
+//!   left (P-16.9).
+//! - **Bounds.** A message of the server has at most 16 MiB. At most 4 MiB wait to be sent, and then sending is [refused](SendError::Full).
+//!   What waits for a reader of a client is bounded by [`Options::queue_events`] and [`Options::queue_bytes`]. A `Connection` that nobody
+//!   reads leaves the bytes with the kernel, and the server may close it after a while: Tidings does with 4100, and it comes back.
+//! - **Secrets do not show** in `Debug` forms and errors: no secret of an app, no master key, signature or password, and no query of an
+//!   address.
 //!
 //! # Proxies and TLS
 //!
-//! Connections, requests to endpoints and publishers go through the proxy that the environment names, unless they are told [otherwise](ProxyChoice). TLS
-//! believes the authorities of the web, and those in a [file](Tls::with_authorities_of). There is no way to believe anybody. Both are always there; the
-//! crate has no features to choose.
+//! Connections, requests to endpoints and publishers go through the proxy that the environment names, unless they are told
+//! [otherwise](ProxyChoice). TLS believes the authorities of the web, and those in a [file](Tls::with_authorities_of). There is no way to
+//! believe anybody. Both are always there; the crate has no features to choose.
 //!
 //! # Names elsewhere
 //!
@@ -125,8 +126,8 @@
 //! | `pusher.user.bind`, `pusher.user.watchlist.bind` | [`Client::bind_user`], [`Client::user_events`]; [`Client::watchlist`] |
 //! | `Pusher.log` | none: [`Client::problems`] and [`Client::states`] are for a program's own log |
 //!
-//! P-numbers are rules of the protocol, as `docs/protocol/pusher-rules.txt` of the repository lists them. `docs/client` there has guides: how to do what,
-//! and how to come from other libraries.
+//! P-numbers are rules of the protocol, as `docs/protocol/pusher-rules.txt` of the repository lists them. `docs/client` there has guides:
+//! how to do what, and how to come from other libraries.
 #![warn(missing_docs)]
 
 mod authorize;

@@ -12,8 +12,8 @@ use tidings_dialect::pusher::name::Kind;
 use tidings_hub::ChannelName;
 use tokio::sync::{oneshot, watch};
 
-/// A channel that a client is subscribed to, or is to be. Cheap to clone. While it lives, so does the connection. When the subscription is given up, it
-/// is of no use any more; [`Client::subscribe`](crate::Client::subscribe) gives a new one.
+/// A channel that a client is subscribed to, or is to be. Cheap to clone. While it lives, so does the connection. When the subscription is
+/// given up, it is of no use any more; [`Client::subscribe`](crate::Client::subscribe) gives a new one.
 ///
 /// Beside what is published, its listeners hear what happens to the channel itself, under the names that other clients use:
 ///
@@ -100,8 +100,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`SubscriptionError`] if it was refused, or if there is no connection and none is tried. It is asked for again on the next
-    /// connection, and by [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8): where it does not, this
-    /// waits on, and [`Client::problems`](crate::Client::problems) has what it said.
+    /// connection, and by [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8):
+    /// where it does not, this waits on, and [`Client::problems`](crate::Client::problems) has what it said.
     pub async fn subscribed(&self) -> Result<(), SubscriptionError> {
         self.handle.settled().await;
         let mut subscription = self.inner.subscription.subscribe();
@@ -170,8 +170,8 @@ impl Channel {
         answered.await.unwrap_or(Err(SendError::NotConnected))
     }
 
-    /// Who is on this presence channel at this moment; empty while it is not subscribed to, and for other channels. Events that wait to be read may tell
-    /// of what is in it already.
+    /// Who is on this presence channel at this moment; empty while it is not subscribed to, and for other channels. Events that wait to be
+    /// read may tell of what is in it already.
     #[must_use]
     pub fn members(&self) -> Arc<Members> {
         self.inner.members.as_ref().map(|members| Arc::clone(&lock(members))).unwrap_or_default()

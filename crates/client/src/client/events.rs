@@ -56,7 +56,8 @@ impl<T> Feed<T> {
 }
 
 impl Events {
-    /// The same events as values of yours, made from the JSON of their data. Who has several types of events on one stream uses [`Event::json`].
+    /// The same events as values of yours, made from the JSON of their data. Who has several types of events on one stream uses
+    /// [`Event::json`].
     pub fn typed<T: DeserializeOwned>(self) -> Typed<T> {
         Typed { events: self, value: PhantomData }
     }

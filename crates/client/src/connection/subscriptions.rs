@@ -109,8 +109,8 @@ impl Subscriptions {
 }
 
 impl Connection {
-    /// Keeps up a subscription to `channel` from now on, with or without a connection; [`Notice::Subscribed`] or [`Notice::Refused`] tells how it went.
-    /// Asking for one that is there already changes nothing; one that was refused is asked for anew.
+    /// Keeps up a subscription to `channel` from now on, with or without a connection; [`Notice::Subscribed`] or [`Notice::Refused`] tells
+    /// how it went. Asking for one that is there already changes nothing; one that was refused is asked for anew.
     ///
     /// # Errors
     /// [`SubscribeError`] if it cannot be had: nothing is changed.
