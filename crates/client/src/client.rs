@@ -10,7 +10,9 @@ pub use channel::Channel;
 pub use events::{Events, Feed, Missed, Problems, States, Typed, TypedError, Watchlist};
 pub use listeners::Binding;
 
-use crate::{BadOptions, Connection, ConnectionError, Event, Options, SignInError, SubscribeError, SubscriptionError, connection};
+use crate::{
+    BadOptions, Connection, ConnectionError, Event, NotConnected, Options, SignInError, SubscribeError, SubscriptionError, connection,
+};
 use listeners::Listeners;
 use queue::{Bounds, Queue};
 use std::collections::HashMap;
@@ -239,14 +241,14 @@ impl Client {
     /// [`Client::connect`] and [`Client::disconnect`] count if they were called before.
     ///
     /// # Errors
-    /// Why it was given up; `None` if it was disconnected or the client is closed. [`Client::connect`] tries again.
-    pub async fn connected(&self) -> Result<String, Option<Arc<ConnectionError>>> {
+    /// [`NotConnected`] if it was given up or disconnected, or the client is closed. [`Client::connect`] tries again.
+    pub async fn connected(&self) -> Result<String, NotConnected> {
         self.handle.settled().await;
         let mut state = self.handle.shared.state.subscribe();
         let settled = state.wait_for(|now| matches!(now.state, State::Connected | State::Disconnected)).await;
         // The sender lives as long as the handle.
-        let now = settled.map_err(|_| None)?;
-        now.socket_id.clone().ok_or_else(|| now.why.clone())
+        let now = settled.map_err(|_| NotConnected::Disconnected)?;
+        now.socket_id.clone().ok_or_else(|| NotConnected::because(now.why.clone()))
     }
 
     /// Has it connect at once, whether it was given up, disconnected, or waits for the next attempt. Returns before that is done;
@@ -371,7 +373,7 @@ impl Client {
                 Ok(SignedIn::Failed(why)) => Err(why),
                 Ok(SignedIn::No) | Err(_) => Err(SignInError::Closed),
             },
-            why = self.handle.disconnected() => Err(SignInError::NotConnected(why)),
+            why = self.handle.disconnected() => Err(why.into()),
         }
     }
 
@@ -426,11 +428,12 @@ impl Handle {
         let _ = settled.await;
     }
 
-    /// Waits until there is no connection and none is tried, and says why if it was given up.
-    async fn disconnected(&self) -> Option<Arc<ConnectionError>> {
+    /// Waits until there is no connection and none is tried.
+    async fn disconnected(&self) -> NotConnected {
         let mut state = self.shared.state.subscribe();
         // The sender lives as long as the handle.
-        state.wait_for(|now| now.state == State::Disconnected).await.ok()?.why.clone()
+        let why = state.wait_for(|now| now.state == State::Disconnected).await.ok().and_then(|now| now.why.clone());
+        NotConnected::because(why)
     }
 
     fn bind(&self, listeners: &Arc<Listeners>, name: Option<&str>, channel: &str, call: listeners::Call) -> Binding {

@@ -140,8 +140,8 @@ pub enum SubscriptionError {
     #[error("it was given up, or the client was closed")]
     GivenUp,
     /// There is no connection, and none is tried: it was given up, for this reason, or disconnected.
-    #[error("{}", not_connected(.0.as_deref()))]
-    NotConnected(Option<Arc<ConnectionError>>),
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
     /// The endpoint gave no secret for an encrypted channel (P-6.7).
     #[error("an encrypted channel needs shared_secret in the endpoint's answer")]
     NoSharedSecret,
@@ -183,8 +183,8 @@ pub enum SignInError {
     #[error("the endpoint's answer has a user_data that is no JSON object with a non-empty string `id`")]
     UserData,
     /// There is no connection, and none is tried: it was given up, for this reason, or disconnected.
-    #[error("{}", not_connected(.0.as_deref()))]
-    NotConnected(Option<Arc<ConnectionError>>),
+    #[error(transparent)]
+    NotConnected(#[from] NotConnected),
     /// The client has been closed.
     #[error("the client is closed")]
     Closed,
@@ -317,10 +317,20 @@ pub enum ConnectionError {
     },
 }
 
-fn not_connected(why: Option<&ConnectionError>) -> String {
-    match why {
-        Some(why) => format!("the connection was given up: {why}"),
-        None => "there is no connection; have it connect first".to_owned(),
+/// There is no connection, and none is tried.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotConnected {
+    /// It was given up.
+    #[error("the connection was given up: {0}")]
+    GivenUp(Arc<ConnectionError>),
+    /// It was disconnected, or the client is closed.
+    #[error("there is no connection; have it connect first")]
+    Disconnected,
+}
+
+impl NotConnected {
+    pub(crate) fn because(why: Option<Arc<ConnectionError>>) -> Self {
+        why.map_or(Self::Disconnected, Self::GivenUp)
     }
 }
 

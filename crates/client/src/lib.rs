@@ -157,8 +157,8 @@ pub use client::{
 pub use connection::Connection;
 pub use encrypted::{BadMasterKey, BadSharedSecret, MasterKey, OpenError, SharedSecret};
 pub use error::{
-    BadCertificates, BadOptions, BadUrl, ConnectionError, DialError, SendError, SignInError, SubscribeError, SubscriptionError,
-    UndecryptableError,
+    BadCertificates, BadOptions, BadUrl, ConnectionError, DialError, NotConnected, SendError, SignInError, SubscribeError,
+    SubscriptionError, UndecryptableError,
 };
 pub use members::{Members, PresenceMember};
 pub use notice::{DataError, Event, Notice};

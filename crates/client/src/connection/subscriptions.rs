@@ -341,7 +341,8 @@ impl Connection {
         }
         let may_fetch = !self.signer.is_us();
         let Some((channel, subscription)) = self.subscriptions.entry(&event.channel) else {
-            return self.told.push_back(Notice::Event(event));
+            // It was on its way when the channel was given up, and with it the secret.
+            return;
         };
         if let Some(held) = &mut subscription.held {
             if held.events.len() < HELD_MAX {

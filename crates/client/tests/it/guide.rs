@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::thread;
 use tidings_client::{
     AppId, Auth, BadCertificates, BadMasterKey, BadUrl, Binding, Channel, Client, Connection, ConnectionError, DataError, Event, Key,
-    MasterKey, Notice, Options, PresenceMember, ProxyChoice, Publication, Publisher, PublisherOptions, SignInError, State, SubscribeError,
-    Tls, Webhook, WebhookEvent,
+    MasterKey, NotConnected, Notice, Options, PresenceMember, ProxyChoice, Publication, Publisher, PublisherOptions, SignInError, State,
+    SubscribeError, Tls, Webhook, WebhookEvent,
 };
 use tidings_server::config;
 use tidings_server::run::Server;
@@ -58,8 +58,8 @@ fn with_an_authority_of_ones_own(options: Options, file: &Path) -> Result<Option
 async fn wait_for_a_connection(client: &Client) -> Result<String, String> {
     match client.connected().await {
         Ok(socket_id) => Ok(socket_id),
-        Err(Some(why)) => Err(format!("gave up: {why}")),
-        Err(None) => Err("disconnected".into()),
+        Err(NotConnected::GivenUp(why)) => Err(format!("gave up: {why}")),
+        Err(NotConnected::Disconnected) => Err("disconnected".into()),
     }
 }
 

@@ -6,7 +6,9 @@ use crate::server::nowhere;
 use crate::tidings::Tidings;
 use serde_json::json;
 use std::time::Duration;
-use tidings_client::{BadOptions, Client, ConnectionError, DialError, Options, Problem, ProxyChoice, Reconnect, State, StateChange};
+use tidings_client::{
+    BadOptions, Client, ConnectionError, DialError, NotConnected, Options, Problem, ProxyChoice, Reconnect, State, StateChange,
+};
 
 fn change(change: StateChange) -> (State, State) {
     (change.previous, change.current)
@@ -83,7 +85,7 @@ async fn closing_ends_everything() {
     ended(&mut states).await;
     ended(&mut problems).await;
     ended(&mut watchlist).await;
-    assert!(soon(other.connected()).await.unwrap_err().is_none());
+    assert!(matches!(soon(other.connected()).await, Err(NotConnected::Disconnected)));
     assert!(soon(channel.subscribed()).await.is_err() && soon(other.signed_in()).await.is_err());
     other.connect();
     assert_eq!((other.state(), other.all_channels().len()), (State::Disconnected, 0));
@@ -171,7 +173,7 @@ async fn some_clients_try_once() {
         let options = Options { reconnect, proxy: ProxyChoice::Direct, ..Options::at(&url, "key") };
         let client = Client::new(options).unwrap();
         let mut problems = client.problems();
-        let why = soon(client.connected()).await.unwrap_err().unwrap();
+        let Err(NotConnected::GivenUp(why)) = soon(client.connected()).await else { panic!("it was not given up") };
         assert!(matches!(&*why, ConnectionError::Dial(DialError::Unreachable { .. })), "{why}");
         assert!(matches!(next(&mut problems).await, Problem::Connection(_)));
         assert_eq!(client.state(), State::Disconnected);

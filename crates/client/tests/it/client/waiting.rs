@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tidings_client::{Client, ConnectionError, Options, SignInError, SubscriptionError};
+use tidings_client::{Client, ConnectionError, NotConnected, Options, SignInError, SubscriptionError};
 
 /// The connection that is waited for is the one that was asked for last.
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn a_connection_that_was_asked_for_is_waited_for() {
     let second = soon(client.connected()).await.unwrap();
     assert_ne!(first, second);
     client.disconnect();
-    assert!(soon(client.connected()).await.unwrap_err().is_none());
+    assert!(matches!(soon(client.connected()).await, Err(NotConnected::Disconnected)));
     client.connect();
     assert_ne!(soon(client.connected()).await.unwrap(), second);
 }
@@ -33,7 +33,7 @@ async fn what_was_given_up_can_be_tried_again() {
     let client = Client::new(server.options()).unwrap();
     let peer = soon(server.accept()).await;
     soon(peer.close(4001, "no such app")).await;
-    let why = soon(client.connected()).await.unwrap_err().unwrap();
+    let Err(NotConnected::GivenUp(why)) = soon(client.connected()).await else { panic!("it was not given up") };
     assert!(matches!(*why, ConnectionError::Closed { code: 4001, .. }), "{why}");
     client.connect();
     let (_peer, connected) = soon(async { tokio::join!(server.confirm("1.2"), client.connected()) }).await;
@@ -69,17 +69,17 @@ async fn without_a_connection_nothing_is_waited_for() {
     client.sign_in().unwrap();
     let why = soon(channel.subscribed()).await.unwrap_err();
     assert!(
-        matches!(&why, SubscriptionError::NotConnected(Some(why)) if matches!(**why, ConnectionError::Closed { code: 4001, .. })),
+        matches!(&why, SubscriptionError::NotConnected(NotConnected::GivenUp(why)) if matches!(**why, ConnectionError::Closed { code: 4001, .. })),
         "{why}"
     );
     assert!(why.to_string().contains("check the app's key"), "{why}");
     let why = soon(client.signed_in()).await.unwrap_err();
-    assert!(matches!(&why, SignInError::NotConnected(Some(_))), "{why}");
+    assert!(matches!(&why, SignInError::NotConnected(NotConnected::GivenUp(_))), "{why}");
 
     let client = tidings.client();
     let channel = client.subscribe("news").unwrap();
     client.disconnect();
-    assert!(matches!(soon(channel.subscribed()).await, Err(SubscriptionError::NotConnected(None))));
+    assert!(matches!(soon(channel.subscribed()).await, Err(SubscriptionError::NotConnected(NotConnected::Disconnected))));
     client.connect();
     soon(channel.subscribed()).await.unwrap();
 }

@@ -4,7 +4,7 @@ use crate::hearing::{hears, loss, next, soon};
 use crate::raw::{Raw, event};
 use crate::server::Server;
 use crate::tidings::Tidings;
-use tidings_client::{Client, ConnectionError, Options, Problem, ProxyChoice, State, SubscriptionError};
+use tidings_client::{Client, ConnectionError, NotConnected, Options, Problem, ProxyChoice, State, SubscriptionError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -37,7 +37,7 @@ async fn a_wrong_secret_opens_only_public_channels() {
 async fn a_wrong_key_is_given_up() {
     let tidings = Tidings::start("");
     let client = Client::new(Options { key: "wrong".into(), ..tidings.options() }).unwrap();
-    let why = soon(client.connected()).await.unwrap_err().unwrap();
+    let Err(NotConnected::GivenUp(why)) = soon(client.connected()).await else { panic!("it was not given up") };
     assert!(matches!(*why, ConnectionError::Closed { code: 4001, .. }), "{why}");
     assert_eq!(client.state(), State::Disconnected);
 }
