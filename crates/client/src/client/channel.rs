@@ -100,8 +100,8 @@ impl Channel {
     ///
     /// # Errors
     /// [`SubscriptionError`] if it was refused, or if there is no connection and none is tried. It is asked for again on the next
-    /// connection, and by [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8): where it does not, this
-    /// waits on, and [`Client::problems`](crate::Client::problems) has what it said.
+    /// connection, and by [`Client::subscribe`](crate::Client::subscribe). Not every server says which subscription it refuses (P-5.8):
+    /// where it does not, this waits on, and [`Client::problems`](crate::Client::problems) has what it said.
     pub async fn subscribed(&self) -> Result<(), SubscriptionError> {
         self.handle.settled().await;
         let mut subscription = self.inner.subscription.subscribe();
@@ -113,7 +113,7 @@ impl Channel {
                 Ok(Subscription::Refused(why)) => Err(why),
                 _ => Err(SubscriptionError::GivenUp),
             },
-            why = self.handle.disconnected() => Err(why.into()),
+            why = self.handle.disconnected() => Err(SubscriptionError::NotConnected(why)),
         }
     }
 
