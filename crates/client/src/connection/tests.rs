@@ -48,6 +48,17 @@ fn url() -> ServerUrl {
     "http://push.example:6001/prefix".parse().unwrap()
 }
 
+/// What makes streams in memory, and the other ends of them.
+fn streams() -> (Dial, UnboundedReceiver<DuplexStream>) {
+    let (tell, dialled) = unbounded_channel();
+    let dial = move || {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tell.send(theirs).unwrap();
+        std::future::ready(Ok(Box::new(ours) as Stream)).boxed()
+    };
+    (Arc::new(dial), dialled)
+}
+
 impl Server {
     /// Runs a connection with these subscriptions until it fails for good.
     fn of(options: Options, channels: &[impl AsRef<str>]) -> Self {
@@ -154,13 +165,8 @@ async fn it_subscribes_with_the_proof_that_the_name_asks_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscription_to_an_open_connection_is_asked_for_at_once() {
-    let (dial, mut dialled) = unbounded_channel();
-    let dial = move || {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
-        dial.send(theirs).unwrap();
-        std::future::ready(Ok(Box::new(ours) as Stream)).boxed()
-    };
-    let mut connection = Connection::with_dial(options(), url(), Arc::new(dial)).unwrap();
+    let (dial, mut dialled) = streams();
+    let mut connection = Connection::with_dial(options(), url(), dial).unwrap();
     let server = tokio::spawn(async move {
         let mut peer = Peer { socket: tokio_tungstenite::accept_async(dialled.recv().await.unwrap()).await.unwrap(), path: String::new() };
         peer.say(r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#).await;
@@ -410,13 +416,8 @@ async fn closing_says_goodbye() {
 
 /// A connection that the test itself asks for what happens, and the server's end of its first socket, confirmed.
 async fn pair(options: Options) -> (Connection, Peer) {
-    let (dial, mut dialled) = unbounded_channel();
-    let dial = move || {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
-        dial.send(theirs).unwrap();
-        std::future::ready(Ok(Box::new(ours) as Stream)).boxed()
-    };
-    let mut connection = Connection::with_dial(options, url(), Arc::new(dial)).unwrap();
+    let (dial, mut dialled) = streams();
+    let mut connection = Connection::with_dial(options, url(), dial).unwrap();
     let server = async {
         let mut peer = Peer { socket: tokio_tungstenite::accept_async(dialled.recv().await.unwrap()).await.unwrap(), path: String::new() };
         peer.say(r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#).await;
@@ -555,13 +556,8 @@ async fn client_events_go_where_they_may() {
 async fn it_signs_in_on_every_connection() {
     let user = r#"{"id":"ada","watchlist":["bob"]}"#;
     let options = Options { user_data: Some(user.into()), ..options() };
-    let (dial, mut dialled) = unbounded_channel();
-    let dial = move || {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
-        dial.send(theirs).unwrap();
-        std::future::ready(Ok(Box::new(ours) as Stream)).boxed()
-    };
-    let mut connection = Connection::with_dial(options, url(), Arc::new(dial)).unwrap();
+    let (dial, mut dialled) = streams();
+    let mut connection = Connection::with_dial(options, url(), dial).unwrap();
     connection.sign_in().unwrap();
     connection.subscribe("news").unwrap();
     for round in ["1.1", "2.2"] {
@@ -639,13 +635,8 @@ async fn a_notice_comes_with_its_message() {
 /// A caller that waits for other things too drops `next` all the time: an attempt goes on where it was.
 #[tokio::test(start_paused = true)]
 async fn dropping_next_does_not_begin_anew() {
-    let (dial, mut dialled) = unbounded_channel();
-    let dial = move || {
-        let (ours, theirs) = tokio::io::duplex(1 << 16);
-        dial.send(theirs).unwrap();
-        std::future::ready(Ok(Box::new(ours) as Stream)).boxed()
-    };
-    let mut connection = Connection::with_dial(options(), url(), Arc::new(dial)).unwrap();
+    let (dial, mut dialled) = streams();
+    let mut connection = Connection::with_dial(options(), url(), dial).unwrap();
     let server = tokio::spawn(async move {
         let mut peer = Peer { socket: tokio_tungstenite::accept_async(dialled.recv().await.unwrap()).await.unwrap(), path: String::new() };
         peer.say(r#"{"event":"pusher:connection_established","data":"{\"socket_id\":\"1.2\",\"activity_timeout\":120}"}"#).await;
