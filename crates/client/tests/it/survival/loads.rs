@@ -145,8 +145,10 @@ async fn slow_reader() {
     let server = Raw::start().await;
     let client = Client::new(Options { queue_events: 100, ..server.options() }).unwrap();
     let (channel, peer) = numbers(&server, &client).await;
-    // One that reads a little at a time, one that does not read until the end, and one that is not behind, by whom the end is known.
-    let (mut slow, mut never, mut last) = (channel.events(), client.events(), channel.events_named("last"));
+    // One that reads a little at a time, one that does not read until the end, and one that is not behind, by whom the end is known: it is
+    // told after the others.
+    let (mut slow, mut never) = (channel.events(), client.events());
+    let mut last = client.events_named("last");
     let flood = flood(peer);
     let reading = tokio::spawn(async move { read(&mut slow, 50).await });
     hears(&mut last, &[("last", "")]).await;
