@@ -385,17 +385,19 @@ impl Connection {
         match proof {
             Ok(ChannelProof { shared_secret: Some(secret), .. }) => {
                 let mut useful = false;
+                let former = subscription.secret.replace(secret.clone());
                 for mut event in held {
-                    match secret.open(&event.data) {
+                    // Publishers do not all change at the same moment.
+                    let opened = secret.open(&event.data).inspect(|_| useful = true);
+                    let opened = opened.or_else(|why| former.as_ref().and_then(|former| former.open(&event.data).ok()).ok_or(why));
+                    match opened {
                         Ok(data) => {
-                            useful = true;
                             event.data = data;
                             self.told.push_back(Notice::Event(event));
                         }
                         Err(why) => self.told.push_back(undecryptable(event, UndecryptableError::Open(why))),
                     }
                 }
-                subscription.secret = Some(secret);
                 if useful {
                     // It was the secret that had changed. It may change again.
                     subscription.fetched = None;

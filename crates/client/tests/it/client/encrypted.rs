@@ -96,9 +96,10 @@ async fn a_secret_that_changes_is_fetched_anew() {
     // Twice, since what was changed once is changed again.
     for (round, number) in [(1, 2), (2, 1)] {
         *changing.number.lock().unwrap() = number;
-        let sealing = &publishers[usize::from(number) - 1];
+        let (sealing, former) = (&publishers[usize::from(number) - 1], &publishers[2 - usize::from(number)]);
         for at in 0..20 {
-            publish(sealing, CHANNEL, "x", &at.to_string()).await;
+            // One publisher changes later than the others.
+            publish(if at == 10 { former } else { sealing }, CHANNEL, "x", &at.to_string()).await;
         }
         tidings.publish("news", "x", "meanwhile").await;
         hears(&mut of_news, &[("x", "meanwhile")]).await;
