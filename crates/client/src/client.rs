@@ -356,8 +356,8 @@ impl Client {
         if self.handle.order(Command::SignIn) { Ok(()) } else { Err(SignInError::Closed) }
     }
 
-    /// Waits until the connection is signed in, and gives the user's id. A server that refuses a signature says so in [`Client::problems`]
-    /// only (P-15.2), and this waits on.
+    /// Waits until the connection is signed in, and gives the user's id. What a server says that refuses is in [`Client::problems`]
+    /// (P-15.2); this ends with [`SignInError::Unconfirmed`] then, after 10 s.
     ///
     /// # Errors
     /// [`SignInError`] if it could not be asked for, or if there is no connection and none is tried. It is asked for again on the next
