@@ -114,6 +114,22 @@ test('a batch is over when all of it was handed on, whoever throws', async () =>
   assert.deepEqual([got, native.called()], [[1, 2], [['taken']]]);
 });
 
+test('a client that was given up does not keep the process, whoever throws', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  const before = timers();
+  for (const event of ['disconnected', 'error']) {
+    const one = client();
+    assert.equal(timers(), before + 1);
+    one.connection.on(event, () => {
+      throw new Error('a listener');
+    });
+    assert.throws(() => native.say(['ended', 'no']), /a listener/);
+    assert.equal(timers(), before);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(native.called().at(-1)[0], 'taken');
+  }
+});
+
 test('waits are told in whole seconds, if there are any', () => {
   const one = client();
   const waits = [];

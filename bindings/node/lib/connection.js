@@ -142,9 +142,10 @@ class Connection extends EventEmitter {
         return this.#enter('disconnected');
       case 'ended':
         this.#running = false;
+        // Before anybody is told, who may throw, or connect again.
+        this.#mayEnd();
         this.#enter('disconnected');
-        this.emit('error', { type: 'WebSocketError', error: first });
-        return this.#mayEnd();
+        return this.emit('error', { type: 'WebSocketError', error: first });
       default:
         throw new Error(`the native part says ${kind}: it is of another version`);
     }
