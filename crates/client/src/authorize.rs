@@ -3,7 +3,7 @@
 
 mod endpoint;
 
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::{Endpoint, without_secrets};
 
 use crate::{BadSharedSecret, ProxyError, SharedSecret};
 use http::StatusCode;

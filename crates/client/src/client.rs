@@ -18,7 +18,7 @@ use queue::{Bounds, Queue};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use task::Command;
+use task::{Command, Living};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -184,7 +184,12 @@ enum SignedIn {
 }
 
 /// Something that everybody who asks is told.
-struct News<T>(Mutex<Vec<Arc<Queue<T>>>>);
+struct News<T>(Mutex<Readers<T>>);
+
+struct Readers<T> {
+    queues: Vec<Arc<Queue<T>>>,
+    closed: bool,
+}
 
 impl Client {
     /// A client that begins to connect.
@@ -210,7 +215,7 @@ impl Client {
             watchlist: News::default(),
         });
         let (commands, orders) = mpsc::unbounded_channel();
-        runtime.spawn(task::run(connection, Arc::clone(&shared), orders));
+        runtime.spawn(task::run(connection, orders, Living(Arc::clone(&shared))));
         Ok(Self { handle: Handle { shared, commands, runtime } })
     }
 
@@ -356,8 +361,8 @@ impl Client {
         if self.handle.order(Command::SignIn) { Ok(()) } else { Err(SignInError::Closed) }
     }
 
-    /// Waits until the connection is signed in, and gives the user's id. A server that refuses a signature says so in [`Client::problems`]
-    /// only (P-15.2), and this waits on.
+    /// Waits until the connection is signed in, and gives the user's id. What a server says that refuses is in [`Client::problems`]
+    /// (P-15.2); this ends with [`SignInError::Unconfirmed`] then, after 10 s.
     ///
     /// # Errors
     /// [`SignInError`] if it could not be asked for, or if there is no connection and none is tried. It is asked for again on the next
@@ -447,19 +452,30 @@ impl<T: Clone> News<T> {
     fn listen(&self) -> Arc<Queue<T>> {
         let queue = Arc::new(Queue::new(NEWS_BOUNDS));
         let mut readers = lock(&self.0);
-        readers.retain(|reader| !reader.is_closed());
-        readers.push(Arc::clone(&queue));
+        if readers.closed {
+            queue.close();
+        } else {
+            readers.queues.retain(|reader| !reader.is_closed());
+            readers.queues.push(Arc::clone(&queue));
+        }
         queue
     }
 
     fn tell(&self, news: &T) {
-        for reader in lock(&self.0).iter() {
+        // Whom it wakes may come back here for the lock.
+        let queues = lock(&self.0).queues.clone();
+        for reader in queues {
             reader.push(news.clone(), 0);
         }
     }
 
     fn close(&self) {
-        for reader in lock(&self.0).drain(..) {
+        let queues = {
+            let mut readers = lock(&self.0);
+            readers.closed = true;
+            std::mem::take(&mut readers.queues)
+        };
+        for reader in queues {
             reader.close();
         }
     }
@@ -467,11 +483,11 @@ impl<T: Clone> News<T> {
 
 impl<T> Default for News<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Readers { queues: Vec::new(), closed: false }))
     }
 }
 
-/// Nothing that may panic is called under any of these locks.
+/// Nothing that may panic, and no code of others, is called under any of these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -112,6 +112,7 @@ impl Connection {
 
     fn with_dial(options: Options, server: ServerUrl, dial: Dial) -> Result<Self, BadOptions> {
         options.check()?;
+        let options = options.bounded();
         let signer = Signer::new(&options)?;
         Ok(Self {
             options: Arc::new(options),
@@ -160,6 +161,9 @@ impl Connection {
         if let State::Disconnected | State::Waiting(_) = self.state {
             self.state = State::Waiting(Instant::now());
             self.failures = 0;
+            if let Some(why) = self.given_up.take() {
+                self.told.push_back(Notice::Lost { why, retry_in: Duration::ZERO });
+            }
         }
     }
 
@@ -241,11 +245,11 @@ impl Connection {
                 opened = attempt => Step::Opened(opened),
                 () = unavailable => Step::Unavailable,
             },
-            State::Open(link, _) if self.signing.is_empty() => Step::Received(link.receive(self.subscriptions.asks_wait()).await),
+            State::Open(link, _) if self.signing.is_empty() => Step::Received(link.receive(self.subscriptions.wait_for_room()).await),
             State::Open(link, _) => tokio::select! {
                 biased;
                 Some(signed) = self.signing.next() => Step::Signed(signed),
-                received = link.receive(self.subscriptions.asks_wait()) => Step::Received(received),
+                received = link.receive(self.subscriptions.wait_for_room()) => Step::Received(received),
             },
         }
     }
@@ -327,8 +331,8 @@ impl Connection {
     fn received(&mut self, text: &str) {
         let notice = match codec::decode_server(text) {
             Ok(ServerMessage::Event { channel: Some(channel), name, data, user_id }) => return self.event(channel, name, data, user_id),
-            Ok(ServerMessage::SubscriptionSucceeded { channel, members }) => self.subscribed(&channel, members),
-            Ok(ServerMessage::SubscriptionError { channel, kind, error, status }) => self.refused(&channel, &kind, &error, status),
+            Ok(ServerMessage::SubscriptionSucceeded { channel, members }) => return self.subscribed(&channel, members),
+            Ok(ServerMessage::SubscriptionError { channel, kind, error, status }) => return self.refused(&channel, &kind, &error, status),
             Ok(ServerMessage::SignedIn { user_data }) => return self.signed_in(&user_data),
             Ok(ServerMessage::Error { code, message }) => {
                 if let (Some(code), State::Open(link, _)) = (code, &mut self.state) {
@@ -366,6 +370,7 @@ impl Connection {
         match signed {
             Signed::Channel { ticket, channel, proof } => self.channel_signed(ticket, &channel, proof),
             Signed::User { ticket, proof } => self.user_signed(ticket, proof),
+            Signed::Unconfirmed { ticket } => self.sign_in_unconfirmed(ticket),
         }
     }
 
@@ -390,10 +395,8 @@ impl Connection {
         match link.send_text(text) {
             Ok(()) => Ok(()),
             Err(tungstenite::Error::WriteBufferFull(_)) => Err(SendError::Full { max: crate::link::UNSENT_BYTES_MAX }),
-            Err(error) => {
-                self.broken = Some(ConnectionError::Broken { reason: error.to_string() });
-                Err(SendError::NotConnected)
-            }
+            // Reading tells why, after what the server said before.
+            Err(_) => Err(SendError::NotConnected),
         }
     }
 }

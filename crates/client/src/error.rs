@@ -182,6 +182,9 @@ pub enum SignInError {
     /// The endpoint's `user_data` describes no user (P-15.1).
     #[error("the endpoint's answer has a user_data that is no JSON object with a non-empty string `id`")]
     UserData,
+    /// The server did not confirm it. One that refuses says so by an error without a code only (P-15.2).
+    #[error("the server did not confirm that the user is signed in; what it said about it, if it did, is an error without a code")]
+    Unconfirmed,
     /// There is no connection, and none is tried: it was given up, for this reason, or disconnected.
     #[error(transparent)]
     NotConnected(#[from] NotConnected),

@@ -45,8 +45,8 @@ pub(crate) struct Link {
     pong_timeout: Duration,
     /// When the server was last heard of (P-16.1).
     heard: Instant,
-    /// Whether a ping is on its way since.
-    pinged: bool,
+    /// When it was pinged since.
+    pinged: Option<Instant>,
     /// The bytes of all messages since everything had left the last time.
     unsent: usize,
     /// Whether the server has closed.
@@ -79,7 +79,7 @@ impl Link {
             activity_timeout: options.activity_timeout,
             pong_timeout: options.pong_timeout,
             heard: Instant::now(),
-            pinged: false,
+            pinged: None,
             unsent: 0,
             closed: false,
             error: None,
@@ -120,12 +120,13 @@ impl Link {
             return Err(self.closed().await);
         }
         loop {
-            let silence = if self.pinged { self.activity_timeout + self.pong_timeout } else { self.activity_timeout };
-            let Ok(message) = timeout_at(self.heard + silence, self.message(more_to_send)).await else {
-                if self.pinged {
-                    return Err(ConnectionError::PongMissed { after: silence });
+            // From the ping on, whenever that was: who calls this late does not leave a server that had no time to answer.
+            let patience = self.pinged.map_or(self.heard + self.activity_timeout, |pinged| pinged + self.pong_timeout);
+            let Ok(message) = timeout_at(patience, self.message(more_to_send)).await else {
+                if self.pinged.is_some() {
+                    return Err(ConnectionError::PongMissed { after: self.activity_timeout + self.pong_timeout });
                 }
-                self.pinged = true;
+                self.pinged = Some(Instant::now());
                 self.send(&ClientMessage::Ping)?;
                 continue;
             };
@@ -133,7 +134,7 @@ impl Link {
                 return Ok(Received::Room);
             };
             self.heard = Instant::now();
-            self.pinged = false;
+            self.pinged = None;
             match message {
                 Some(Ok(Message::Text(text))) => {
                     self.error = None;
@@ -159,7 +160,8 @@ impl Link {
         self.error = Some((code, message.to_owned()));
     }
 
-    /// Queues a message. It leaves while [`Link::receive`] or [`Link::close`] waits.
+    /// Queues a message. It leaves while [`Link::receive`] or [`Link::close`] waits. If the stream is broken, that is for
+    /// [`Link::receive`] to tell, after what the server said before.
     ///
     /// # Errors
     /// [`ConnectionError::Broken`] if the server has stopped reading.
@@ -167,7 +169,10 @@ impl Link {
         let mut text = Vec::new();
         codec::encode_client(message, &mut text);
         let text = String::from_utf8(text).expect("what is encoded from texts is text");
-        self.send_text(text).map_err(|error| ConnectionError::Broken { reason: error.to_string() })
+        match self.send_text(text) {
+            Err(error @ tungstenite::Error::WriteBufferFull(_)) => Err(ConnectionError::Broken { reason: error.to_string() }),
+            _ => Ok(()),
+        }
     }
 
     /// The same with a message that is a text already.
@@ -195,10 +200,10 @@ impl Link {
         poll_fn(move |cx| {
             // A failure to write is not told: what the server said before is still to be read, and then the reading fails too.
             if self.unsent > 0
-                && let Poll::Ready(_) = self.socket.poll_flush_unpin(cx)
+                && let Poll::Ready(flushed) = self.socket.poll_flush_unpin(cx)
             {
                 self.unsent = 0;
-                if more_to_send {
+                if more_to_send && flushed.is_ok() {
                     return Poll::Ready(None);
                 }
             }

@@ -1,6 +1,6 @@
 //! What a connection is told when it is made.
 
-use crate::authorize::Endpoint;
+use crate::authorize::{Endpoint, without_secrets};
 use crate::http::HttpClient;
 use crate::{BadOptions, BadUrl, MasterKey, ProxyChoice, ServerUrl, Tls};
 use serde::Deserialize;
@@ -8,6 +8,9 @@ use std::fmt;
 use std::time::Duration;
 use tidings_dialect::pusher::member::{self, BadMember};
 use tidings_hub::{Limits, Member};
+
+/// Longer than anything here lives. Nothing waits for longer, so that no time plus another overflows.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What a connection is told when it is made. The fields that nobody sets keep the values of [`Options::new`]:
 ///
@@ -185,6 +188,14 @@ impl Options {
         Ok(())
     }
 
+    /// The same, with times that can be added to others.
+    pub(crate) fn bounded(mut self) -> Self {
+        for time in [&mut self.activity_timeout, &mut self.pong_timeout, &mut self.unavailable_timeout] {
+            *time = (*time).min(FOREVER);
+        }
+        self
+    }
+
     /// Where channels and users are signed, if not here.
     pub(crate) fn endpoints(&self) -> Result<(Option<Endpoint>, Option<Endpoint>), BadOptions> {
         if self.secret.is_some() || (self.auth_endpoint.is_none() && self.user_auth_endpoint.is_none()) {
@@ -221,8 +232,8 @@ impl fmt::Debug for Options {
             .field("wss_port", &self.wss_port)
             .field("encrypted", &self.encrypted)
             .field("path", &self.path)
-            .field("auth_endpoint", &self.auth_endpoint)
-            .field("user_auth_endpoint", &self.user_auth_endpoint)
+            .field("auth_endpoint", &self.auth_endpoint.as_deref().map(without_secrets))
+            .field("user_auth_endpoint", &self.user_auth_endpoint.as_deref().map(without_secrets))
             .field("reconnect", &self.reconnect)
             .field("proxy", &self.proxy)
             .finish_non_exhaustive()

@@ -151,7 +151,7 @@ fn address(url: &str) -> Result<Uri, &'static str> {
 }
 
 /// An address without its query and its user name, either of which may hold a secret.
-fn without_secrets(url: &str) -> String {
+pub(crate) fn without_secrets(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

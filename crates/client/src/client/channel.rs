@@ -65,13 +65,20 @@ impl Inner {
         self.listeners.close();
     }
 
+    /// What has been given up stays that, whatever comes late.
+    pub(super) fn becomes(&self, subscription: Subscription) {
+        self.subscription.send_if_modified(|now| {
+            let is_kept = !matches!(now, Subscription::GivenUp);
+            if is_kept {
+                *now = subscription;
+            }
+            is_kept
+        });
+    }
+
     /// The connection is gone, and with it what was known of others.
     pub(super) fn disconnected(&self) {
-        self.subscription.send_if_modified(|now| {
-            let was = matches!(now, Subscription::InForce);
-            *now = Subscription::Pending;
-            was
-        });
+        self.becomes(Subscription::Pending);
         *lock(&self.count) = None;
         if let Some(members) = &self.members {
             *lock(members) = Arc::default();

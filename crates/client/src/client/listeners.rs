@@ -25,13 +25,15 @@ pub(super) struct Listeners {
 
 #[derive(Default)]
 struct Inner {
-    streams: Vec<Stream>,
+    /// Shared with whoever tells them something, which is done without the lock.
+    streams: Arc<Vec<Stream>>,
     /// Where the task that calls the callbacks reads; made with the first callback.
     calls: Option<Arc<Queue<Event>>>,
     callbacks: Vec<Callback>,
     closed: bool,
 }
 
+#[derive(Clone)]
 struct Stream {
     /// The event's name; none for all.
     name: Option<Box<str>>,
@@ -53,8 +55,9 @@ impl Listeners {
         if inner.closed {
             queue.close();
         } else {
-            inner.streams.retain(|stream| !stream.queue.is_closed());
-            inner.streams.push(Stream { name: name.map(Into::into), queue: Arc::clone(&queue) });
+            let streams = Arc::make_mut(&mut inner.streams);
+            streams.retain(|stream| !stream.queue.is_closed());
+            streams.push(Stream { name: name.map(Into::into), queue: Arc::clone(&queue) });
         }
         queue
     }
@@ -101,22 +104,26 @@ impl Listeners {
 
     /// Tells everybody. Whether somebody is so far behind that they should have a turn.
     pub(super) fn tell(&self, event: &Event) -> bool {
-        let mut inner = self.lock();
+        let (streams, calls) = {
+            let inner = self.lock();
+            let calls = inner.calls.as_ref().filter(|_| inner.callbacks.iter().any(|callback| callback.wants(event)));
+            (Arc::clone(&inner.streams), calls.cloned())
+        };
         let bytes = event.channel.len() + event.name.len() + event.data.len();
         let mut behind = false;
         let mut left = false;
-        for stream in &inner.streams {
+        // Whoever is woken may come back here for the lock.
+        for stream in &*streams {
             if stream.name.as_deref().is_none_or(|name| name == event.name) {
                 behind |= stream.queue.push(event.clone(), bytes);
                 left |= stream.queue.is_closed();
             }
         }
+        drop(streams);
         if left {
-            inner.streams.retain(|stream| !stream.queue.is_closed());
+            Arc::make_mut(&mut self.lock().streams).retain(|stream| !stream.queue.is_closed());
         }
-        if let Some(calls) = &inner.calls
-            && inner.callbacks.iter().any(|callback| callback.wants(event))
-        {
+        if let Some(calls) = calls {
             behind |= calls.push(event.clone(), bytes);
         }
         behind
@@ -124,12 +131,15 @@ impl Listeners {
 
     /// Nothing more will come.
     pub(super) fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
-        for stream in inner.streams.drain(..) {
+        let (streams, calls) = {
+            let mut inner = self.lock();
+            inner.closed = true;
+            (std::mem::take(&mut inner.streams), inner.calls.take())
+        };
+        for stream in &*streams {
             stream.queue.close();
         }
-        if let Some(calls) = inner.calls.take() {
+        if let Some(calls) = calls {
             calls.close();
         }
     }

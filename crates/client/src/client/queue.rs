@@ -69,6 +69,9 @@ impl<T> Queue<T> {
         let mut inner = self.lock();
         inner.closed = true;
         inner.items = VecDeque::new();
+        drop(inner);
+        // Dropped here, and not by whoever forgets the queue, maybe under a lock.
+        drop(self.reader.take());
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -34,8 +34,22 @@ pub(crate) struct Sending {
     pub(super) answer: oneshot::Sender<Result<(), SendError>>,
 }
 
+/// What handles and listeners see, for as long as the task lives: however it ends, and be it with its runtime, they are told.
+pub(super) struct Living(pub(super) Arc<Shared>);
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.0.gone(State::Disconnected, None);
+        self.0.end();
+    }
+}
+
 /// Runs until it is closed, or the last handle is gone.
-pub(super) async fn run(mut connection: Connection, shared: Arc<Shared>, mut commands: mpsc::UnboundedReceiver<Command>) {
+pub(super) async fn run(mut connection: Connection, commands: mpsc::UnboundedReceiver<Command>, living: Living) {
+    // What is declared last goes first: the end is told when nobody can give an order any more, as it is with arguments of a task that
+    // never began.
+    let (living, mut commands) = (living, commands);
+    let shared = &living.0;
     let mut closing = None;
     loop {
         let behind = tokio::select! {
@@ -46,7 +60,7 @@ pub(super) async fn run(mut connection: Connection, shared: Arc<Shared>, mut com
                     break;
                 }
                 Some(command) => {
-                    perform(command, &mut connection, &shared).await;
+                    perform(command, &mut connection, shared).await;
                     false
                 }
                 None => break,
@@ -66,8 +80,7 @@ pub(super) async fn run(mut connection: Connection, shared: Arc<Shared>, mut com
     }
     commands.close();
     connection.disconnect().await;
-    shared.gone(State::Disconnected, None);
-    shared.end();
+    drop(living);
     if let Some(done) = closing {
         // Who does not wait any more need not know.
         let _ = done.send(());
@@ -87,15 +100,15 @@ async fn perform(command: Command, connection: &mut Connection, shared: &Shared)
             shared.gone(State::Disconnected, None);
         }
         Command::Subscribe(channel) => {
-            if let Some(inner) = shared.channel(channel.as_str()) {
-                inner.subscription.send_if_modified(|now| {
-                    let refused = matches!(now, Subscription::Refused(_));
-                    if refused {
-                        *now = Subscription::Pending;
-                    }
-                    refused
-                });
-            }
+            // It may have been given up since: another thread's order for that may have come before this one.
+            let Some(inner) = shared.channel(channel.as_str()) else { return };
+            inner.subscription.send_if_modified(|now| {
+                let refused = matches!(now, Subscription::Refused(_));
+                if refused {
+                    *now = Subscription::Pending;
+                }
+                refused
+            });
             // It was checked by the handle.
             let _ = connection.subscribe(channel.as_str());
         }
@@ -215,7 +228,7 @@ impl Shared {
         });
         // Who waits for the subscription finds the members.
         if let Some(inner) = self.channel(channel) {
-            inner.subscription.send_replace(Subscription::InForce);
+            inner.becomes(Subscription::InForce);
         }
         behind
     }
@@ -223,7 +236,7 @@ impl Shared {
     fn refused(&self, channel: String, why: SubscriptionError) -> bool {
         let behind = self.about(&channel, "pusher:subscription_error", |_| Failed::of(&why));
         if let Some(inner) = self.channel(&channel) {
-            inner.subscription.send_replace(Subscription::Refused(why.clone()));
+            inner.becomes(Subscription::Refused(why.clone()));
         }
         self.problems.tell(&Problem::Subscription { channel, why });
         behind
@@ -343,7 +356,7 @@ impl Failed {
 mod tests {
     use super::*;
     use crate::{Client, Options, ProxyChoice, Reconnect};
-    use futures_util::StreamExt;
+    use futures_util::{FutureExt, StreamExt};
     use std::sync::Mutex;
     use std::task::{Context, Wake, Waker};
     use tokio::net::TcpSocket;
@@ -375,5 +388,115 @@ mod tests {
         assert!(problems.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
         client.connected().await.unwrap_err();
         assert_eq!(*lock(&witness.seen), Some(State::Disconnected));
+    }
+
+    /// Nobody listens there, and it is tried on.
+    fn options() -> (TcpSocket, Options) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (host, port) = ("127.0.0.1".to_owned(), socket.local_addr().unwrap().port());
+        (socket, Options { host, ws_port: port, proxy: ProxyChoice::Direct, ..Options::new("key") })
+    }
+
+    /// Two threads may do both at once, and then the orders come in the other order.
+    #[tokio::test]
+    async fn what_was_given_up_before_it_was_asked_for_is_not_subscribed_to() {
+        let (_socket, options) = options();
+        let mut connection = Connection::new(options.clone()).unwrap();
+        let client = Client::new(options).unwrap();
+        perform(Command::Unsubscribe("news".into()), &mut connection, &client.handle.shared).await;
+        perform(Command::Subscribe(ChannelName::parse("news").unwrap()), &mut connection, &client.handle.shared).await;
+        assert!(!connection.unsubscribe("news"));
+    }
+
+    /// Nothing that the task was about to note makes a channel wait that was given up meanwhile.
+    #[test]
+    fn who_was_given_up_stays_so() {
+        let inner = Inner::new(&ChannelName::parse("news").unwrap());
+        inner.end();
+        inner.disconnected();
+        assert!(matches!(*inner.subscription.borrow(), Subscription::GivenUp));
+        for later in [Subscription::InForce, Subscription::Refused(SubscriptionError::NotSignedIn)] {
+            inner.becomes(later);
+            assert!(matches!(*inner.subscription.borrow(), Subscription::GivenUp));
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_of_a_closed_client_end() {
+        let (_socket, options) = options();
+        let client = Client::new(options).unwrap();
+        let other = client.clone();
+        client.close().await;
+        assert!(matches!(other.events().next().now_or_never(), Some(None)));
+        assert!(matches!(other.user_events().next().now_or_never(), Some(None)));
+        assert!(matches!(other.states().next().now_or_never(), Some(None)));
+        assert!(matches!(other.problems().next().now_or_never(), Some(None)));
+        assert!(matches!(other.watchlist().next().now_or_never(), Some(None)));
+    }
+
+    /// A client is of no use without its runtime, which nobody who waits for it waits out.
+    #[test]
+    fn a_client_whose_runtime_is_gone_is_closed() {
+        for turns in [0, 10] {
+            let (_socket, options) = options();
+            let theirs = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (client, channel) = theirs.block_on(async {
+                let client = Client::new(options).unwrap();
+                let channel = client.subscribe("news").unwrap();
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                (client, channel)
+            });
+            let (mut events, mut problems) = (channel.events(), client.problems());
+            drop(theirs);
+            let ours = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            ours.block_on(async {
+                while problems.next().await.is_some() {}
+                assert!(events.next().await.is_none());
+                assert!(matches!(channel.subscribed().await, Err(SubscriptionError::GivenUp)));
+                client.connected().await.unwrap_err();
+                client.signed_in().await.unwrap_err();
+            });
+            assert!(client.subscribe("more").is_err());
+        }
+    }
+
+    /// Listens when it is woken.
+    struct Curious(Client);
+
+    impl Wake for Curious {
+        fn wake(self: Arc<Self>) {
+            drop((self.0.problems(), self.0.states(), self.0.events(), self.0.channel("news").map(|channel| channel.events())));
+        }
+    }
+
+    /// Whoever is woken may come back at once.
+    #[tokio::test]
+    async fn nobody_is_woken_under_a_lock() {
+        let (_socket, options) = options();
+        let client = Client::new(options).unwrap();
+        let channel = client.subscribe("news").unwrap();
+        let (mut problems, mut states, mut everything, mut events) =
+            (client.problems(), client.states(), client.events(), channel.events());
+        let waker = Waker::from(Arc::new(Curious(client.clone())));
+        let mut cx = Context::from_waker(&waker);
+        let shared = &client.handle.shared;
+        for end in [false, true] {
+            assert!(problems.poll_next_unpin(&mut cx).is_pending());
+            assert!(states.poll_next_unpin(&mut cx).is_pending());
+            assert!(everything.poll_next_unpin(&mut cx).is_pending());
+            assert!(events.poll_next_unpin(&mut cx).is_pending());
+            if end {
+                shared.end();
+            } else {
+                shared.tell(Notice::Event(Event { channel: "news".into(), name: "x".into(), data: "1".into(), user_id: None }));
+                shared.tell(Notice::Unreadable { text: "x".into() });
+                shared.tell(Notice::Unavailable);
+                assert!(problems.next().await.is_some() && states.next().await.is_some());
+                assert!(everything.next().await.is_some() && events.next().await.is_some());
+            }
+        }
     }
 }

@@ -18,8 +18,19 @@ pub(super) enum Signer {
 
 /// What was signed elsewhere. The ticket tells it from what was asked for the same channel before.
 pub(super) enum Signed {
-    Channel { ticket: u64, channel: ChannelName, proof: Result<ChannelProof, AuthorizeError> },
-    User { ticket: u64, proof: Result<UserProof, AuthorizeError> },
+    Channel {
+        ticket: u64,
+        channel: ChannelName,
+        proof: Result<ChannelProof, AuthorizeError>,
+    },
+    User {
+        ticket: u64,
+        proof: Result<UserProof, AuthorizeError>,
+    },
+    /// The time is over in which the server is to confirm a sign-in.
+    Unconfirmed {
+        ticket: u64,
+    },
 }
 
 impl Signer {

@@ -7,6 +7,7 @@ use crate::{
     UndecryptableError,
 };
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tidings_dialect::pusher::codec::{self, ClientData, ClientMessage, Subscribe};
@@ -27,7 +28,9 @@ const EVENT_NAME_CHARS_MAX: usize = 200;
 #[derive(Default)]
 pub(super) struct Subscriptions {
     channels: HashMap<ChannelName, Subscription>,
-    /// Those to ask for as soon as there is room, each once.
+    /// Those to give up as soon as there is room, which comes before what is to be asked for: it may be the same channel.
+    leaves: VecDeque<ChannelName>,
+    /// Those to ask for as soon as there is room. All that are [`Stage::Unasked`] are in it while there is a connection.
     asks: VecDeque<ChannelName>,
     /// Those to be signed elsewhere as soon as one of [`SIGNING_MAX`] is.
     unsigned: VecDeque<(u64, ChannelName)>,
@@ -74,9 +77,9 @@ enum Stage {
 }
 
 impl Subscriptions {
-    /// Whether something is to be asked for that had no room.
-    pub(super) fn asks_wait(&self) -> bool {
-        !self.asks.is_empty()
+    /// Whether something is to be said that had no room.
+    pub(super) fn wait_for_room(&self) -> bool {
+        !(self.leaves.is_empty() && self.asks.is_empty())
     }
 
     /// A new connection: all are to be asked for, in the order in which they were made.
@@ -88,6 +91,7 @@ impl Subscriptions {
 
     /// The connection is gone. What waited for another secret cannot be read any more.
     pub(super) fn disconnected(&mut self) -> Vec<Notice> {
+        self.leaves.clear();
         self.asks.clear();
         self.unsigned.clear();
         self.signing = 0;
@@ -122,11 +126,12 @@ impl Connection {
 
     /// Gives a subscription up. Whether there was one. Events that are on their way are told all the same.
     pub fn unsubscribe(&mut self, channel: &str) -> bool {
-        let Some(subscription) = self.subscriptions.channels.remove(channel) else {
+        let Some((channel, subscription)) = self.subscriptions.channels.remove_entry(channel) else {
             return false;
         };
         if matches!(subscription.stage, Stage::Asked | Stage::Confirmed) {
-            self.say(&ClientMessage::Unsubscribe { channel: Cow::Borrowed(channel) });
+            self.subscriptions.leaves.push_back(channel);
+            self.ask_on();
         }
         true
     }
@@ -173,22 +178,39 @@ impl Connection {
     fn want(&mut self, channel: ChannelName) {
         let number = self.subscriptions.next_number();
         let new = || Subscription { number, stage: Stage::Unasked, me: None, secret: None, held: None, fetched: None };
-        let subscription = self.subscriptions.channels.entry(channel.clone()).or_insert_with(new);
-        if matches!(subscription.stage, Stage::Unasked | Stage::Refused) && matches!(self.state, State::Open(..)) {
-            subscription.stage = Stage::Unasked;
+        let is_to_be_asked = match self.subscriptions.channels.entry(channel.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(new());
+                true
+            }
+            Entry::Occupied(mut occupied) => {
+                let stage = &mut occupied.get_mut().stage;
+                let was_refused = matches!(stage, Stage::Refused);
+                if was_refused {
+                    *stage = Stage::Unasked;
+                }
+                was_refused
+            }
+        };
+        if is_to_be_asked && matches!(self.state, State::Open(..)) {
             self.subscriptions.asks.push_back(channel);
             self.ask_on();
         }
     }
 
-    /// Asks for what is wanted, as long as there is room.
+    /// Gives up what is not wanted and asks for what is, as long as there is room.
     pub(super) fn ask_on(&mut self) {
         while let State::Open(link, _) = &self.state
             && link.has_room()
             && self.broken.is_none()
-            && let Some(channel) = self.subscriptions.asks.pop_front()
         {
-            self.ask(channel);
+            if let Some(channel) = self.subscriptions.leaves.pop_front() {
+                self.say(&ClientMessage::Unsubscribe { channel: Cow::Borrowed(channel.as_str()) });
+            } else if let Some(channel) = self.subscriptions.asks.pop_front() {
+                self.ask(channel);
+            } else {
+                break;
+            }
         }
     }
 
@@ -307,23 +329,30 @@ impl Connection {
     }
 
     /// The server confirmed (P-5.5).
-    pub(super) fn subscribed(&mut self, channel: &str, members: Option<Vec<codec::PresenceMember<'_>>>) -> Notice {
-        let subscription = self.subscriptions.channels.get_mut(channel);
-        let me = subscription.and_then(|subscription| {
+    pub(super) fn subscribed(&mut self, channel: &str, members: Option<Vec<codec::PresenceMember<'_>>>) {
+        let mut me = None;
+        if let Some(subscription) = self.subscriptions.channels.get_mut(channel) {
+            if subscription.is_to_be_asked_for() {
+                return;
+            }
             subscription.stage = Stage::Confirmed;
-            subscription.me.clone()
-        });
-        Notice::Subscribed { channel: channel.to_owned(), members: members.map(|members| members.into_iter().map(member).collect()), me }
+            me = subscription.me.clone();
+        }
+        let members = members.map(|members| members.into_iter().map(member).collect());
+        self.told.push_back(Notice::Subscribed { channel: channel.to_owned(), members, me });
     }
 
     /// The server refused (P-5.9).
-    pub(super) fn refused(&mut self, channel: &str, kind: &str, message: &str, status: u16) -> Notice {
+    pub(super) fn refused(&mut self, channel: &str, kind: &str, message: &str, status: u16) {
         if let Some(subscription) = self.subscriptions.channels.get_mut(channel) {
+            if subscription.is_to_be_asked_for() {
+                return;
+            }
             subscription.stage = Stage::Refused;
         }
         let status = Some(status).filter(|status| *status > 0);
         let why = SubscriptionError::Server { kind: kind.to_owned(), status, message: message.to_owned() };
-        Notice::Refused { channel: channel.to_owned(), why }
+        self.told.push_back(Notice::Refused { channel: channel.to_owned(), why });
     }
 
     /// An event came. One of an encrypted channel is decrypted, or waits for another secret, and then all that follow wait behind it.
@@ -421,6 +450,11 @@ impl Subscriptions {
 }
 
 impl Subscription {
+    /// Whether the server has not been asked yet. What it says of the channel answers an earlier subscription, which was given up.
+    fn is_to_be_asked_for(&self) -> bool {
+        matches!(self.stage, Stage::Unasked | Stage::Signing(_) | Stage::Awaiting(_))
+    }
+
     /// Whether the request to sign with this ticket is still of use.
     fn waits_for(&self, ticket: u64) -> bool {
         matches!(self.stage, Stage::Signing(wanted) if wanted == ticket) || self.held.as_ref().is_some_and(|held| held.ticket == ticket)

@@ -1,5 +1,7 @@
 //! The connection against a server made here, in memory and with a clock that only moves while everybody waits.
 
+mod faults;
+
 use super::*;
 use crate::dial::Stream;
 use crate::{ClientData, DialError, MasterKey, ServerUrl, SignInError, SubscribeError};

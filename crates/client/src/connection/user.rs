@@ -1,11 +1,17 @@
 //! Signing in (section 15): asking for the proof, showing it, and the user's own channel.
 
-use super::proof;
+use super::proof::{self, Signed};
 use super::{Connection, State};
 use crate::options::user_id;
 use crate::{AuthorizeError, Notice, SignInError, UserProof};
+use futures_util::FutureExt;
 use std::borrow::Cow;
+use std::time::Duration;
 use tidings_dialect::pusher::codec::ClientMessage;
+use tokio::time::{Instant, sleep_until};
+
+/// How long the server may take to confirm. That it refuses, it says by an error that may be about anything (P-15.2).
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who the connection is signed in as, and whether it is to be.
 #[derive(Default)]
@@ -48,8 +54,9 @@ impl User {
 impl Connection {
     /// Signs in on this connection and all that follow (P-15.1): as [`Options::user_data`](crate::Options::user_data) with the secret, or
     /// as whom the [`Options::user_auth_endpoint`](crate::Options::user_auth_endpoint) says. [`Notice::SignedIn`] or
-    /// [`Notice::SignInFailed`] tells how it went; a server that refuses says so by a [`Notice::Error`] without a code (P-15.2). There is
-    /// no signing out but by disconnecting.
+    /// [`Notice::SignInFailed`] tells how it went. A server that refuses says so by a [`Notice::Error`] without a code (P-15.2), which may be
+    /// about something else: only if it has not confirmed after 10 s, that is told as [`SignInError::Unconfirmed`]. One that failed is asked
+    /// for anew. There is no signing out but by disconnecting.
     ///
     /// # Errors
     /// [`SignInError::NobodySigns`] if neither is given.
@@ -96,7 +103,16 @@ impl Connection {
             Ok(proof) if proof::signed_in(&proof).is_none() => self.sign_in_failed(SignInError::UserData),
             Ok(UserProof { auth, user_data }) => {
                 self.say(&ClientMessage::SignIn { auth: Cow::Owned(auth), user_data: Cow::Owned(user_data) });
+                let until = Instant::now() + CONFIRMATION_TIMEOUT;
+                self.signing.push(sleep(until).map(move |()| Signed::Unconfirmed { ticket }).boxed());
             }
+        }
+    }
+
+    /// The server had time enough. If it confirms all the same, that counts.
+    pub(super) fn sign_in_unconfirmed(&mut self, ticket: u64) {
+        if ticket == self.user.ticket && self.user.is_signing_in() {
+            self.sign_in_failed(SignInError::Unconfirmed);
         }
     }
 
@@ -117,4 +133,9 @@ impl Connection {
         self.subscribe_own(&id);
         self.release_presence();
     }
+}
+
+/// Its timer is made when it is first awaited: whoever asks to sign in may do so outside of a runtime.
+async fn sleep(until: Instant) {
+    sleep_until(until).await;
 }
