@@ -230,7 +230,11 @@ test('design 3.2 design 4: what Redis brings is a server\'s: cache channels keep
   await publisher.publish('news.cache-news', 'one');
   const { id } = await sse.event();
   sse.end();
+  // What is published on another channel after them comes after them: then they have been taken.
+  const marks = await websocket(t, server, 'marks');
   for (const text of ['two', 'three']) await publisher.publish('news.cache-news', text);
+  await publisher.publish('news.marks', 'both');
+  assert.equal(await marks.text(), 'both');
   const frames = await websocket(t, server, 'cache-news');
   await publisher.publish('news.cache-news', 'four');
   assert.equal(await frames.text(), 'four');
