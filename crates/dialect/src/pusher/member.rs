@@ -68,7 +68,7 @@ pub fn check_user_id(user_id: &str, limits: &Limits) -> Result<(), BadMember> {
 }
 
 /// The text of an id: a non-empty string, or an integer of any size with its own digits.
-fn id(value: &RawValue) -> Option<Arc<str>> {
+pub(super) fn id(value: &RawValue) -> Option<Arc<str>> {
     let id = match value.get() {
         string if string.starts_with('"') => text(value)?,
         "-0" => "0".into(),

@@ -2,8 +2,10 @@
 
 use super::DecodeError;
 use crate::pusher::json::{compact, is_object, object, some, text, write_quoted, write_string};
+use crate::pusher::member::id;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -321,7 +323,7 @@ struct Fields {
     error: Option<String>,
     status: Option<u16>,
     subscription_count: Option<u32>,
-    user_id: Option<String>,
+    user_id: Option<UserId>,
     user_info: Option<Box<RawValue>>,
     user_data: Option<String>,
     events: Option<Vec<WatchlistEvent>>,
@@ -329,8 +331,19 @@ struct Fields {
 
 #[derive(Deserialize)]
 struct Presence {
-    ids: Vec<String>,
+    ids: Vec<UserId>,
     hash: HashMap<String, Option<Box<RawValue>>>,
+}
+
+/// The id of a user. Servers should write text, and some have been seen to write the number that a member gave (P-22.5).
+struct UserId(String);
+
+impl<'de> Deserialize<'de> for UserId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = <&RawValue>::deserialize(deserializer)?;
+        let id = if value.get().starts_with('"') { text(value).map(Cow::into_owned) } else { id(value).map(|id| id.to_string()) };
+        id.map(Self).ok_or_else(|| D::Error::custom("an id is text or an integer"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -382,7 +395,7 @@ fn known<'a>(event: &str, channel: Option<Cow<'a, str>>, fields: Fields) -> Opti
         "pusher_internal:subscription_succeeded" => ServerMessage::SubscriptionSucceeded {
             channel: channel?,
             members: fields.presence.map(|Presence { ids, mut hash }| {
-                let member = |id: String| PresenceMember { user_info: hash.remove(&id).flatten().map(json), user_id: id.into() };
+                let member = |UserId(id)| PresenceMember { user_info: hash.remove(&id).flatten().map(json), user_id: id.into() };
                 ids.into_iter().map(member).collect()
             }),
         },
@@ -395,9 +408,9 @@ fn known<'a>(event: &str, channel: Option<Cow<'a, str>>, fields: Fields) -> Opti
         "pusher_internal:subscription_count" => ServerMessage::SubscriptionCount { channel: channel?, count: fields.subscription_count? },
         "pusher_internal:member_added" => ServerMessage::MemberAdded {
             channel: channel?,
-            member: PresenceMember { user_id: fields.user_id?.into(), user_info: fields.user_info.map(json) },
+            member: PresenceMember { user_id: fields.user_id?.0.into(), user_info: fields.user_info.map(json) },
         },
-        "pusher_internal:member_removed" => ServerMessage::MemberRemoved { channel: channel?, user_id: fields.user_id?.into() },
+        "pusher_internal:member_removed" => ServerMessage::MemberRemoved { channel: channel?, user_id: fields.user_id?.0.into() },
         "pusher:cache_miss" => ServerMessage::CacheMiss { channel: channel? },
         "pusher:signin_success" => ServerMessage::SignedIn { user_data: fields.user_data?.into() },
         "pusher_internal:watchlist_events" => {

@@ -315,6 +315,38 @@ fn client_message() -> impl Strategy<Value = ClientMessage<'static>> {
     ]
 }
 
+/// P-22.5: ids as numbers, as they have been seen.
+#[test]
+fn ids_may_be_numbers() {
+    let member = |user_id: &'static str, user_info: Option<&'static str>| PresenceMember {
+        user_id: user_id.into(),
+        user_info: user_info.map(Cow::Borrowed),
+    };
+    for (text, message) in [
+        (
+            r#"{"event":"pusher_internal:member_added","channel":"presence-a","data":"{\"user_id\":7,\"user_info\":{}}"}"#,
+            ServerMessage::MemberAdded { channel: "presence-a".into(), member: member("7", Some("{}")) },
+        ),
+        (
+            r#"{"event":"pusher_internal:member_removed","channel":"presence-a","data":"{\"user_id\":18446744073709551616}"}"#,
+            ServerMessage::MemberRemoved { channel: "presence-a".into(), user_id: "18446744073709551616".into() },
+        ),
+        (
+            r#"{"event":"pusher_internal:subscription_succeeded","channel":"presence-a","data":"{\"presence\":{\"ids\":[7,\"8\"],\"hash\":{\"7\":{},\"8\":null},\"count\":2}}"}"#,
+            ServerMessage::SubscriptionSucceeded {
+                channel: "presence-a".into(),
+                members: Some(vec![member("7", Some("{}")), member("8", None)]),
+            },
+        ),
+    ] {
+        assert_eq!(decode_server(text), Ok(message), "{text}");
+    }
+    for id in ["1.5", "true", "null", "[]", "{}"] {
+        let text = format!(r#"{{"event":"pusher_internal:member_removed","channel":"presence-a","data":{{"user_id":{id}}}}}"#);
+        assert!(decode_server(&text).is_err(), "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn clients_read_what_the_server_writes(message in server_message()) {
