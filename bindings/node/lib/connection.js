@@ -134,8 +134,6 @@ class Connection extends EventEmitter {
         return this.emit('error', { type: 'DecryptionError', channel: first, event: second, error: third });
       case 'signin_failed':
         return this.#owner.signinFailed(first);
-      case 'unsent':
-        return this.emit('error', { type: 'WebSocketError', error: first });
       case 'lost':
         if (second > 0) this.emit('connecting_in', Math.round(second));
         this.emit('error', { type: 'WebSocketError', error: first });

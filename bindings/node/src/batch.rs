@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use std::mem;
-use tidings_client::{AuthorizeError, ConnectionError, Event, Notice, SendError, SignInError, SubscribeError, SubscriptionError};
+use tidings_client::{AuthorizeError, ConnectionError, Event, Notice, SignInError, SubscribeError, SubscriptionError};
 
 /// How the names of encrypted channels begin (P-4.2).
 const ENCRYPTED: &str = "private-encrypted-";
@@ -83,11 +83,6 @@ impl Batch {
     /// Nobody could sign in.
     pub(crate) fn not_signed_in(&mut self, why: &SignInError) {
         self.push(&("signin_failed", why.to_string()));
-    }
-
-    /// A message was not sent.
-    pub(crate) fn not_sent(&mut self, why: &SendError) {
-        self.push(&("unsent", why.to_string()));
     }
 
     fn push(&mut self, notice: &impl Serialize) {

@@ -1,13 +1,14 @@
-//! The task of one connection: does what JavaScript wants and tells what happens, and waits while JavaScript is behind.
+//! The task of one connection: does what JavaScript wants and tells what happens, and waits while JavaScript or the server is behind.
 
 use crate::outlet::Outlet;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tidings_client::{Connection, SendError};
+use tidings_client::{Connection, Notice, SendError};
 use tokio::select;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-/// How many bytes of messages may wait for the task. What it has taken is bounded by the connection.
+/// How many bytes of messages may wait for room in the connection, which is bounded itself.
 const MESSAGES_BYTES_MAX: usize = 1 << 20;
 
 /// What JavaScript wants.
@@ -57,68 +58,105 @@ impl Queue {
     }
 }
 
-impl Received {
-    async fn next(&mut self) -> Option<Command> {
-        let command = self.commands.recv().await;
-        if let Some(Command::Send(message)) = &command {
-            self.waiting.fetch_sub(message.len(), Ordering::Relaxed);
-        }
-        command
-    }
+/// What the task knows.
+struct Task {
+    connection: Connection,
+    outlet: Outlet,
+    /// Whether there is to be a connection.
+    wanted: bool,
+    /// What waits behind a message that found no room.
+    held: VecDeque<Command>,
+    /// The bytes of messages that wait, here and on their way here.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Runs until nobody can want anything any more.
-pub(crate) async fn run(mut connection: Connection, mut commands: Received, mut outlet: Outlet) {
-    let mut wanted = false;
-    while outlet.flush() {
+pub(crate) async fn run(connection: Connection, received: Received, outlet: Outlet) {
+    let Received { mut commands, waiting } = received;
+    let mut task = Task { connection, outlet, wanted: false, held: VecDeque::new(), waiting };
+    while task.outlet.flush() {
         select! {
             biased;
-            command = commands.next() => match command {
-                Some(command) => obey(command, &mut connection, &mut wanted, &mut outlet).await,
+            command = commands.recv() => match command {
+                Some(command) => task.take(command).await,
                 None => break,
             },
-            () = outlet.taken() => {}
+            () = task.outlet.taken() => {}
             // What JavaScript is too slow for stays with the kernel, and then with the server.
-            told = connection.next(), if wanted && !outlet.batch.is_full() => match told {
-                Ok(notice) => outlet.batch.add(notice, connection.message()),
+            told = task.connection.next(), if task.wanted && !task.outlet.batch.is_full() => match told {
+                Ok(notice) => {
+                    let goes_on = matches!(notice, Notice::Room | Notice::Lost { .. });
+                    task.outlet.batch.add(notice, task.connection.message());
+                    if goes_on {
+                        task.go_on();
+                    }
+                }
                 Err(why) => {
-                    wanted = false;
-                    outlet.batch.ended(&why);
+                    task.wanted = false;
+                    task.outlet.batch.ended(&why);
+                    task.go_on();
                 }
             },
         }
     }
-    connection.disconnect().await;
+    task.connection.disconnect().await;
 }
 
-async fn obey(command: Command, connection: &mut Connection, wanted: &mut bool, outlet: &mut Outlet) {
-    match command {
-        Command::Connect => {
-            *wanted = true;
-            connection.connect();
+impl Task {
+    /// Obeys, or lets the command wait behind others. The end of the connection waits for nothing.
+    async fn take(&mut self, command: Command) {
+        if let Command::Disconnect = command {
+            self.connection.disconnect().await;
+            self.go_on();
+            self.wanted = false;
+            self.outlet.batch.stopped();
+        } else if self.held.is_empty() {
+            self.obey(command);
+        } else {
+            self.held.push_back(command);
         }
-        Command::Disconnect => {
-            *wanted = false;
-            connection.disconnect().await;
-            outlet.batch.stopped();
+    }
+
+    /// There is room again, or nobody to send anything to.
+    fn go_on(&mut self) {
+        let mut held = std::mem::take(&mut self.held);
+        while self.held.is_empty()
+            && let Some(command) = held.pop_front()
+        {
+            self.obey(command);
         }
-        Command::Subscribe(channel) => {
-            if let Err(why) = connection.subscribe(&channel) {
-                outlet.batch.not_subscribed(&channel, &why);
+        self.held.append(&mut held);
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Connect => {
+                self.wanted = true;
+                self.connection.connect();
             }
-        }
-        Command::Unsubscribe(channel) => {
-            connection.unsubscribe(&channel);
-        }
-        Command::Send(message) => match connection.send_text(message) {
-            // That it was lost is told, or is what was asked for.
-            Ok(()) | Err(SendError::NotConnected) => {}
-            Err(why) => outlet.batch.not_sent(&why),
-        },
-        Command::SignIn => {
-            if let Err(why) = connection.sign_in() {
-                outlet.batch.not_signed_in(&why);
+            Command::Subscribe(channel) => {
+                if let Err(why) = self.connection.subscribe(&channel) {
+                    self.outlet.batch.not_subscribed(&channel, &why);
+                }
             }
+            Command::Unsubscribe(channel) => {
+                self.connection.unsubscribe(&channel);
+            }
+            Command::Send(message) => match self.connection.send_text(message.clone()) {
+                // It is told when there is.
+                Err(SendError::Full { .. }) => self.held.push_back(Command::Send(message)),
+                // That the connection was lost is told, or is what was asked for.
+                _ => {
+                    self.waiting.fetch_sub(message.len(), Ordering::Relaxed);
+                }
+            },
+            Command::SignIn => {
+                if let Err(why) = self.connection.sign_in() {
+                    self.outlet.batch.not_signed_in(&why);
+                }
+            }
+            // It was obeyed before all others.
+            Command::Disconnect => {}
         }
     }
 }

@@ -67,6 +67,8 @@ pub struct Connection {
     given_up: Option<ConnectionError>,
     /// Why the link is of no more use, if that was found out by sending.
     broken: Option<ConnectionError>,
+    /// Whether something was refused for want of room, and that there is some again is to be told.
+    refused: bool,
     /// The message that the last notice came from.
     message: Option<Utf8Bytes>,
     /// Whether the server ever confirmed a connection.
@@ -126,6 +128,7 @@ impl Connection {
             told: VecDeque::new(),
             given_up: None,
             broken: None,
+            refused: false,
             message: None,
             connected: false,
             failures: 0,
@@ -207,7 +210,12 @@ impl Connection {
                 }
                 Step::Opened(Ok(link)) => self.opened(link),
                 Step::Opened(Err(why)) | Step::Received(Err(why)) => self.lost(why),
-                Step::Received(Ok(Received::Room)) => self.ask_on(),
+                Step::Received(Ok(Received::Room)) => {
+                    self.ask_on();
+                    if std::mem::take(&mut self.refused) {
+                        self.told.push_back(Notice::Room);
+                    }
+                }
                 Step::Received(Ok(Received::Text(text))) => {
                     self.received(&text);
                     self.message = Some(text);
@@ -227,6 +235,7 @@ impl Connection {
             return Step::Received(Err(why));
         }
         let unavailable_at = self.unavailable_at;
+        let wait_for_room = self.refused || self.subscriptions.wait_for_room();
         let unavailable = async {
             match unavailable_at {
                 Some(at) => sleep_until(at).await,
@@ -245,11 +254,11 @@ impl Connection {
                 opened = attempt => Step::Opened(opened),
                 () = unavailable => Step::Unavailable,
             },
-            State::Open(link, _) if self.signing.is_empty() => Step::Received(link.receive(self.subscriptions.wait_for_room()).await),
+            State::Open(link, _) if self.signing.is_empty() => Step::Received(link.receive(wait_for_room).await),
             State::Open(link, _) => tokio::select! {
                 biased;
                 Some(signed) = self.signing.next() => Step::Signed(signed),
-                received = link.receive(self.subscriptions.wait_for_room()) => Step::Received(received),
+                received = link.receive(wait_for_room) => Step::Received(received),
             },
         }
     }
@@ -323,6 +332,7 @@ impl Connection {
     fn reset(&mut self) {
         self.signing.clear();
         self.broken = None;
+        self.refused = false;
         self.user.disconnected();
         self.told.extend(self.subscriptions.disconnected());
     }
@@ -387,14 +397,17 @@ impl Connection {
     /// the caller's business.
     ///
     /// # Errors
-    /// [`SendError::NotConnected`] or [`SendError::Full`]: nothing was sent.
+    /// [`SendError::NotConnected`] or [`SendError::Full`]: nothing was sent. After the latter a [`Notice::Room`] follows.
     pub fn send_text(&mut self, text: String) -> Result<(), SendError> {
         let State::Open(link, _) = &mut self.state else {
             return Err(SendError::NotConnected);
         };
         match link.send_text(text) {
             Ok(()) => Ok(()),
-            Err(tungstenite::Error::WriteBufferFull(_)) => Err(SendError::Full { max: crate::link::UNSENT_BYTES_MAX }),
+            Err(tungstenite::Error::WriteBufferFull(_)) => {
+                self.refused = true;
+                Err(SendError::Full { max: crate::link::UNSENT_BYTES_MAX })
+            }
             // Reading tells why, after what the server said before.
             Err(_) => Err(SendError::NotConnected),
         }

@@ -100,6 +100,8 @@ pub enum Notice {
         /// The reason.
         message: String,
     },
+    /// After [`SendError::Full`](crate::SendError::Full): all that was sent before has left, so there is room again.
+    Room,
     /// The server asked whether we are there. It is answered already.
     Ping,
     /// The server answered a ping.

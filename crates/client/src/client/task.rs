@@ -189,7 +189,7 @@ impl Shared {
             Notice::Error { code, message } => self.problems.tell(&Problem::Server { code, message }),
             Notice::Undecryptable { channel, name, why } => self.problems.tell(&Problem::Undecryptable { channel, name, why }),
             Notice::Unreadable { text } => self.problems.tell(&Problem::Unreadable { text }),
-            Notice::Ping | Notice::Pong => {}
+            Notice::Ping | Notice::Pong | Notice::Room => {}
         }
         false
     }

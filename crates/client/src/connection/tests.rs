@@ -669,6 +669,30 @@ async fn dropping_next_does_not_lose_the_code_of_a_close() {
     assert!(matches!(&failure, Some(ConnectionError::Closed { code: 4001, reason }) if reason == "because"), "{failure:?}");
 }
 
+/// What finds no room is refused, and when there is some again, that is told, once.
+#[tokio::test(start_paused = true)]
+async fn it_is_told_when_there_is_room_again() {
+    let (mut connection, mut peer) = pair(options()).await;
+    let text = format!("\"{}\"", "x".repeat(1 << 20));
+    let mut sent = 0;
+    let refused = loop {
+        match connection.send_text(text.clone()) {
+            Ok(()) => sent += 1,
+            Err(why) => break why,
+        }
+    };
+    assert!(matches!(refused, SendError::Full { .. }) && sent > 0, "{sent}: {refused}");
+    assert!(connection.next().now_or_never().is_none());
+    let (notice, ()) = tokio::join!(connection.next(), async {
+        for _ in 0..sent {
+            peer.hear().await;
+        }
+    });
+    assert!(matches!(notice, Ok(Notice::Room)), "{notice:?}");
+    connection.send_text(text).unwrap();
+    peer.hear_from(&mut connection).await;
+}
+
 /// Any number of subscriptions finds its way to a server that reads slowly: what has no room waits.
 #[tokio::test(start_paused = true)]
 async fn many_subscriptions_wait_for_room() {
