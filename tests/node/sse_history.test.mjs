@@ -12,7 +12,7 @@ import { PREFIX, trigger } from './support/pushy.mjs';
 import { RawSocket } from './support/raw_socket.mjs';
 import { startServer } from './support/server.mjs';
 import { request } from './support/sign.mjs';
-import { Stream, opened, soon, source, streamPath } from './support/sse.mjs';
+import { begun, left, opened, source, streamPath, told } from './support/sse.mjs';
 
 /** An app whose channels `news-*` have a history, and little else that is kept. */
 const newsApp = (settings = {}) => pushiApp({ client_events: true, recent: [{ channels: 'news-*', stored: true, events: 5 }, { channels: 'private-news-*', stored: true, events: 5 }], ...settings });
@@ -36,27 +36,7 @@ async function publishAll(server, channel, from, count) {
   }
 }
 
-async function open(t, server, channels, last) {
-  const events = await Stream.open(server, streamPath(server.app, channels, { expires: soon() }), last === undefined ? {} : { headers: { 'Last-Event-ID': last } });
-  cleanup(t, () => events.end());
-  const begin = await events.event();
-  assert.equal(begin.type, 'tidings:subscribed');
-  [events.resumed, events.id] = [JSON.parse(begin.data).resumed, begin.id];
-  return events;
-}
-
-async function left(t, server, channels) {
-  const events = await open(t, server, channels);
-  events.end();
-  return events.id;
-}
-
-async function told(events, expected) {
-  for (const one of expected) {
-    const { type, data } = await events.event();
-    assert.deepEqual([type, data], ['event', String(one)]);
-  }
-}
+const open = (t, server, channels, last) => begun(t, server, channels, { last });
 
 const range = (from, to) => Array.from({ length: to - from }, (_, at) => from + at);
 
@@ -68,7 +48,7 @@ describe('coming back', () => {
       const id = await left(t, server, [channel]);
       await publishAll(server, channel, 0, count);
       const back = await open(t, server, [channel], id);
-      assert.equal(back.resumed, true);
+      assert.equal(back.begin.resumed, true);
       await publish(server, channel, count);
       await told(back, range(0, count + 1));
       back.end();
@@ -83,14 +63,14 @@ describe('coming back', () => {
     for (let at = 0; at < 700; at += 1) ids.push((await events.event()).id);
     for (const at of [0, 1, 350, 690, 694, 695, 696, 699, 700]) {
       const back = await open(t, server, ['news-a'], ids[at]);
-      assert.equal(back.resumed, true);
+      assert.equal(back.begin.resumed, true);
       await told(back, range(at, 700));
       back.end();
     }
     let [last, got] = [ids[0], 0];
     while (got < 700) {
       const back = await open(t, server, ['news-a'], last);
-      assert.equal(back.resumed, true);
+      assert.equal(back.begin.resumed, true);
       for (const until = Math.min(700, got + 90); got < until; got += 1) {
         const { data, id } = await back.event();
         assert.equal(data, String(got));
@@ -111,7 +91,7 @@ describe('coming back', () => {
       expected[channel].push(`${channel} ${at}`);
     }
     const back = await open(t, server, channels, id);
-    assert.equal(back.resumed, true);
+    assert.equal(back.begin.resumed, true);
     const got = [];
     for (let at = 0; at < 120; at += 1) got.push((await back.event()).data);
     for (const channel of channels) assert.deepEqual(got.filter((one) => one.startsWith(channel)), expected[channel]);
@@ -138,7 +118,7 @@ describe('coming back', () => {
       expected.push([kind === 3 ? 'client-event' : 'event', kind === 2 ? `[${at}]` : String(at)]);
     }
     const back = await open(t, server, ['private-news-all'], id);
-    assert.equal(back.resumed, true);
+    assert.equal(back.begin.resumed, true);
     for (const one of expected) {
       const { type, data } = await back.event();
       assert.deepEqual([type, data], one);
@@ -157,7 +137,7 @@ describe('servers that end', () => {
       const second = await begin();
       await publishAll(second, 'news-a', 60, 60);
       const back = await open(t, second, ['news-a'], id);
-      assert.equal(back.resumed, true);
+      assert.equal(back.begin.resumed, true);
       await told(back, range(0, 120));
       await publish(second, 'news-a', 120);
       await told(back, [120]);
@@ -166,7 +146,7 @@ describe('servers that end', () => {
       const third = await begin();
       for (const [channels, last] of [[['news-a'], back.lastId], [['news-a'], id]]) {
         const again = await open(t, third, channels, last);
-        assert.equal(again.resumed, true);
+        assert.equal(again.begin.resumed, true);
         await told(again, last === id ? range(0, 121) : []);
         await publish(third, 'news-other', 'x');
         again.end();
@@ -237,7 +217,7 @@ test('what is no longer stored is told as a gap, and what is follows', async (t)
   // It is removed in the background.
   for (;;) {
     const back = await open(t, server, ['news-few'], id);
-    if (back.resumed) {
+    if (back.begin.resumed) {
       back.end();
       continue;
     }
@@ -258,7 +238,7 @@ test('channels without a history have none, whatever the store holds', async (t)
   await first.stop();
   const second = await begin();
   const back = await open(t, second, ['plain', 'news-a'], id);
-  assert.equal(back.resumed, false);
+  assert.equal(back.begin.resumed, false);
   const { type, data } = await back.event();
   assert.deepEqual([type, JSON.parse(data)], ['tidings:gap', { channel: 'plain' }]);
   await told(back, ['before']);

@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { balancer } from './support/balancer.mjs';
-import { cleanup } from './support/cleanup.mjs';
 import { cutter } from './support/cutter.mjs';
 import { newApp, startServer } from './support/server.mjs';
 import { request } from './support/sign.mjs';
-import { Stream, opened, soon, source, streamPath } from './support/sse.mjs';
+import { begun, left as gone, opened, source, streamPath, told } from './support/sse.mjs';
 import { eventually } from './support/wspush.mjs';
 
 const BRISK = { retry: '50 ms' };
@@ -28,31 +27,8 @@ async function publishAll(channel, from, count, to = server) {
   }
 }
 
-/** A stream that has begun; `begin` is the data of its first event, `id` where its reader is. */
-async function open(t, channels, { last, to = server, ...more } = {}) {
-  const events = await Stream.open(to, streamPath(to.app, channels, { expires: soon(), ...more }), last === undefined ? {} : { headers: { 'Last-Event-ID': last } });
-  cleanup(t, () => events.end());
-  const { type, data, id } = await events.event();
-  assert.equal(type, 'tidings:subscribed');
-  events.begin = JSON.parse(data);
-  events.id = id;
-  return events;
-}
-
-/** Where a reader of these channels is who has just left. */
-async function left(t, channels, options) {
-  const events = await open(t, channels, options);
-  events.end();
-  return events.id;
-}
-
-/** Expects these data next, each as an event. */
-async function told(events, expected) {
-  for (const one of expected) {
-    const { type, data } = await events.event();
-    assert.deepEqual([type, data], ['event', String(one)]);
-  }
-}
+const open = (t, channels, { to = server, ...options } = {}) => begun(t, to, channels, options);
+const left = (t, channels, { to = server, ...options } = {}) => gone(t, to, channels, options);
 
 /** Expects that it is told next that something of these channels may be missing. The reader has a place when it has been told all, not before. */
 async function gap(events, ...channels) {

@@ -3,12 +3,16 @@ import { connect, createServer } from 'node:net';
 import { cleanup } from './cleanup.mjs';
 import { HOST } from './server.mjs';
 
-/** Starts one in front of `target`; what it returns has `port`, and `target` may be set to another server. */
-export async function balancer(t, target) {
+/**
+ * Starts one in front of `target`; what it returns has `port`, and `target` may be set to another server; `cut` breaks off all connections
+ * that there are. `tap` is called with each socket of a client.
+ */
+export async function balancer(t, target, tap = () => {}) {
   const front = { target, host: HOST, app: target.app };
   const sockets = new Set();
   const listening = createServer((socket) => {
     const back = connect(front.target.port, HOST);
+    tap(socket);
     for (const [one, other] of [[socket, back], [back, socket]]) {
       sockets.add(one);
       one.on('error', () => other.destroy());
@@ -19,9 +23,12 @@ export async function balancer(t, target) {
   await new Promise((resolve) => listening.listen(0, HOST, resolve));
   front.port = listening.address().port;
   front.client = (options) => ({ ...front.target.client(options), wsPort: front.port });
+  front.cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   cleanup(t, () => {
     listening.close();
-    for (const socket of sockets) socket.destroy();
+    front.cut();
   });
   return front;
 }

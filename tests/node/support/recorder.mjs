@@ -1,8 +1,6 @@
 // A proxy that shows what a client and a server say to each other by WebSocket, message by message, and changes nothing.
-import { connect, createServer } from 'node:net';
-import { cleanup } from './cleanup.mjs';
+import { balancer } from './balancer.mjs';
 import { CLOSE, PING, TEXT } from './raw_socket.mjs';
-import { HOST } from './server.mjs';
 import { Inbox } from './wait.mjs';
 
 /**
@@ -10,30 +8,12 @@ import { Inbox } from './wait.mjs';
  * `{ message }` with the parsed JSON of a text, `{ ping }` with the payload, `{ close }` with the code or `null`.
  */
 export async function recorder(t, target) {
-  const proxy = { target, host: HOST, app: target.app, requests: [], said: new Inbox('what a client said') };
-  const sockets = new Set();
-  const listening = createServer((socket) => {
-    const back = connect(proxy.target.port, HOST);
-    const reader = new Reader(proxy);
+  const heard = { requests: [], said: new Inbox('what a client said') };
+  const proxy = await balancer(t, target, (socket) => {
+    const reader = new Reader(heard);
     socket.on('data', (bytes) => reader.take(bytes));
-    for (const [one, other] of [[socket, back], [back, socket]]) {
-      sockets.add(one);
-      one.on('error', () => other.destroy());
-      one.on('close', () => sockets.delete(one));
-      one.pipe(other);
-    }
   });
-  await new Promise((resolve) => listening.listen(0, HOST, resolve));
-  proxy.port = listening.address().port;
-  /** Breaks off all connections that there are. */
-  proxy.cut = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  cleanup(t, () => {
-    listening.close();
-    proxy.cut();
-  });
-  return proxy;
+  return Object.assign(proxy, heard);
 }
 
 /** One direction of a connection, whose frames are masked and whole. */
@@ -41,8 +21,8 @@ class Reader {
   #bytes = Buffer.alloc(0);
   #upgraded = false;
 
-  constructor(proxy) {
-    this.proxy = proxy;
+  constructor(heard) {
+    this.heard = heard;
   }
 
   take(bytes) {
@@ -54,7 +34,7 @@ class Reader {
   #head() {
     const end = this.#bytes.indexOf('\r\n\r\n');
     if (end < 0) return false;
-    this.proxy.requests.push(this.#bytes.subarray(0, this.#bytes.indexOf('\r\n')).toString().split(' ')[1]);
+    this.heard.requests.push(this.#bytes.subarray(0, this.#bytes.indexOf('\r\n')).toString().split(' ')[1]);
     this.#bytes = this.#bytes.subarray(end + 4);
     this.#upgraded = true;
     return true;
@@ -77,8 +57,8 @@ class Reader {
   }
 
   #tell(opcode, payload) {
-    if (opcode === TEXT) this.proxy.said.push({ message: JSON.parse(payload) });
-    if (opcode === PING) this.proxy.said.push({ ping: payload.toString() });
-    if (opcode === CLOSE) this.proxy.said.push({ close: payload.length < 2 ? null : payload.readUInt16BE(0) });
+    if (opcode === TEXT) this.heard.said.push({ message: JSON.parse(payload) });
+    if (opcode === PING) this.heard.said.push({ ping: payload.toString() });
+    if (opcode === CLOSE) this.heard.said.push({ close: payload.length < 2 ? null : payload.readUInt16BE(0) });
   }
 }

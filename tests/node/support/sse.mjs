@@ -124,6 +124,32 @@ export class Stream {
   }
 }
 
+/** A stream of `server` that has begun; `begin` is the data of its first event, `id` where its reader is; `last` where the reader was before. */
+export async function begun(t, server, channels, { last, ...more } = {}) {
+  const events = await Stream.open(server, streamPath(server.app, channels, { expires: soon(), ...more }), last === undefined ? {} : { headers: { 'Last-Event-ID': last } });
+  cleanup(t, () => events.end());
+  const { type, data, id } = await events.event();
+  assert.equal(type, 'tidings:subscribed');
+  events.begin = JSON.parse(data);
+  events.id = id;
+  return events;
+}
+
+/** Where a reader of these channels is who has just left. */
+export async function left(t, server, channels, options) {
+  const events = await begun(t, server, channels, options);
+  events.end();
+  return events.id;
+}
+
+/** Expects these data next, each as an event. */
+export async function told(events, expected) {
+  for (const one of expected) {
+    const { type, data } = await events.event();
+    assert.deepEqual([type, data], ['event', String(one)]);
+  }
+}
+
 /** The fields of a block, as the standard of server-sent events reads them. */
 export function read(block) {
   const fields = {};
