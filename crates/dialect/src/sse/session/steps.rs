@@ -1,32 +1,13 @@
 //! Streams, step by step: what a session is told, and what it wants done. Ids are shown as `run@serial` of each channel.
 
+use super::tests::Nothing;
 use super::*;
-use crate::action::{Answer, Page, StoredEvent, Subscription, Unanswered};
+use crate::action::{Answer, Page, StoredEvent, Unanswered};
 use std::collections::HashMap;
-use tidings_hub::{Body, Budget, Cached, Joined, Member, MemberList, Source};
+use tidings_hub::{Body, Budget, Cached, Joined, Member, Source};
 
 /// The run in which all this happens.
 const EPOCH: u64 = 9;
-
-struct Nobody;
-
-impl Subscriptions for Nobody {
-    fn find(&self, _: &str) -> Option<Subscription<'_>> {
-        None
-    }
-
-    fn count(&self) -> usize {
-        0
-    }
-
-    fn members(&self, _: &str) -> Arc<MemberList> {
-        Arc::default()
-    }
-
-    fn is_pair(&self, _: &str, _: &str, _: &str) -> bool {
-        false
-    }
-}
 
 struct World {
     session: Session,
@@ -82,7 +63,7 @@ impl World {
 
     fn feed(&mut self, input: Input<'_>) -> Vec<String> {
         let mut actions = Actions::new();
-        self.session.receive(input, &Nobody, Time::ZERO, &mut actions);
+        self.session.receive(input, &Nothing, Time::ZERO, &mut actions);
         actions.into_iter().flat_map(|action| self.told(action)).collect()
     }
 

@@ -24,7 +24,8 @@ struct Open {
     ended: bool,
 }
 
-struct Nothing;
+/// What the session of a stream is subscribed to as far as others could ask: nothing.
+pub(super) struct Nothing;
 
 impl Subscriptions for Nothing {
     fn find(&self, _: &str) -> Option<Subscription<'_>> {
