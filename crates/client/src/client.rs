@@ -487,7 +487,7 @@ impl<T> Default for News<T> {
     }
 }
 
-/// Nothing that may panic, and no code of others, is called under any of these locks.
+/// Takes a lock of this room. Nothing that may panic is called under any but that of a callback, whose panic ends that call alone.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

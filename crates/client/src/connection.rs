@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::FuturesUnordered;
 use proof::{Signed, Signer};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,20 +189,16 @@ impl Connection {
     /// [`ConnectionError`] if the connection is lost and should not, or by [`Options::reconnect`] must not, be tried again. It is
     /// disconnected then, until [`Connection::connect`] is called.
     pub async fn next(&mut self) -> Result<Notice, ConnectionError> {
-        // Only the first notice of a message is told together with it.
-        let mut fresh = false;
+        self.message = None;
         loop {
-            if !fresh {
-                self.message = None;
-            }
             if let Some(notice) = self.told.pop_front() {
                 return Ok(notice);
             }
             if let Some(why) = self.given_up.take() {
                 return Err(why);
             }
+            // One that told nothing is not what comes later came from.
             self.message = None;
-            fresh = false;
             match self.step().await {
                 Step::Attempt => self.attempt(),
                 Step::Unavailable => {
@@ -219,7 +216,6 @@ impl Connection {
                 Step::Received(Ok(Received::Text(text))) => {
                     self.received(&text);
                     self.message = Some(text);
-                    fresh = true;
                 }
                 Step::Signed(signed) => {
                     self.signed(signed);
@@ -364,7 +360,7 @@ impl Connection {
             Ok(ServerMessage::SubscriptionCount { channel, count }) => Notice::SubscriptionCount { channel: channel.into_owned(), count },
             Ok(ServerMessage::CacheMiss { channel }) => Notice::CacheMiss { channel: channel.into_owned() },
             Ok(ServerMessage::Watchlist { online, offline }) => {
-                let own = |ids: Vec<std::borrow::Cow<'_, str>>| ids.into_iter().map(std::borrow::Cow::into_owned).collect();
+                let own = |ids: Vec<Cow<'_, str>>| ids.into_iter().map(Cow::into_owned).collect();
                 Notice::Watchlist { online: own(online), offline: own(offline) }
             }
             // An event without a channel is nobody's, and the connection is confirmed once.

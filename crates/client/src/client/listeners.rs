@@ -1,11 +1,12 @@
 //! Who listens to a channel, or to all of them: streams, and callbacks, which one task calls one after the other.
 
+use super::lock;
 use super::queue::{Bounds, Queue};
 use crate::{Event, Missed};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::runtime;
 
 /// The last number given to a callback. Numbers are not given twice, so that nobody unbinds what somebody else has bound.
@@ -51,7 +52,7 @@ impl Listeners {
     /// A queue that gets all events from now on, or those called `name`.
     pub(super) fn stream(&self, name: Option<&str>, bounds: Bounds) -> Arc<Queue<Event>> {
         let queue = Arc::new(Queue::new(bounds));
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         if inner.closed {
             queue.close();
         } else {
@@ -73,7 +74,7 @@ impl Listeners {
         call: Call,
     ) -> Binding {
         let binding = BINDINGS.fetch_add(1, Ordering::Relaxed);
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         if inner.closed {
             return Binding(binding);
         }
@@ -89,7 +90,7 @@ impl Listeners {
 
     /// Forgets a callback. Whether there was one.
     pub(super) fn unbind(&self, binding: Binding) -> bool {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         let gone: Vec<_> = inner.callbacks.extract_if(.., |callback| callback.binding == binding.0).collect();
         // What is dropped with it may come back here for the lock.
         drop(inner);
@@ -98,14 +99,14 @@ impl Listeners {
 
     /// Whether anybody listens.
     pub(super) fn is_empty(&self) -> bool {
-        let inner = self.lock();
+        let inner = lock(&self.inner);
         inner.streams.is_empty() && inner.callbacks.is_empty()
     }
 
     /// Tells everybody. Whether somebody is so far behind that they should have a turn.
     pub(super) fn tell(&self, event: &Event) -> bool {
         let (streams, calls) = {
-            let inner = self.lock();
+            let inner = lock(&self.inner);
             let calls = inner.calls.as_ref().filter(|_| inner.callbacks.iter().any(|callback| callback.wants(event)));
             (Arc::clone(&inner.streams), calls.cloned())
         };
@@ -121,7 +122,7 @@ impl Listeners {
         }
         drop(streams);
         if left {
-            Arc::make_mut(&mut self.lock().streams).retain(|stream| !stream.queue.is_closed());
+            Arc::make_mut(&mut lock(&self.inner).streams).retain(|stream| !stream.queue.is_closed());
         }
         if let Some(calls) = calls {
             behind |= calls.push(event.clone(), bytes);
@@ -132,7 +133,7 @@ impl Listeners {
     /// Nothing more will come.
     pub(super) fn close(&self) {
         let (streams, calls) = {
-            let mut inner = self.lock();
+            let mut inner = lock(&self.inner);
             inner.closed = true;
             (std::mem::take(&mut inner.streams), inner.calls.take())
         };
@@ -154,21 +155,16 @@ impl Listeners {
                     continue;
                 }
             };
-            let callbacks: Vec<Callback> = self.lock().callbacks.iter().filter(|callback| callback.wants(&event)).cloned().collect();
+            let callbacks: Vec<Callback> = lock(&self.inner).callbacks.iter().filter(|callback| callback.wants(&event)).cloned().collect();
             for callback in callbacks {
-                let mut call = callback.call.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut call = lock(&callback.call);
                 // Whose callback panics is told by the panic itself; the others are called all the same.
                 let _ = catch_unwind(AssertUnwindSafe(|| call(&event)));
             }
         }
         // They may hold a client, which would hold them. As above, they are dropped without the lock.
-        let callbacks = std::mem::take(&mut self.lock().callbacks);
+        let callbacks = std::mem::take(&mut lock(&self.inner).callbacks);
         drop(callbacks);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Only queues are touched under the lock, and nothing that may panic is called.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

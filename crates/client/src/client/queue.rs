@@ -1,9 +1,10 @@
 //! What waits for one reader: bounded, and never silent about what had to go.
 
+use super::lock;
 use crate::Missed;
 use futures_util::task::AtomicWaker;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 /// A queue gives room back when it is empty and has room for more than this many items.
@@ -39,7 +40,7 @@ impl<T> Queue<T> {
 
     /// Puts `item`, which holds `bytes` bytes of text, behind all others. Whether the queue is more than half full, so that its reader should have a turn.
     pub(crate) fn push(&self, item: T, bytes: usize) -> bool {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         if inner.closed {
             return false;
         }
@@ -60,13 +61,13 @@ impl<T> Queue<T> {
 
     /// Nothing more will come. What waits can still be read.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        lock(&self.inner).closed = true;
         self.reader.wake();
     }
 
     /// The reader is gone: nothing is kept for it any more.
     pub(crate) fn abandon(&self) {
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         inner.closed = true;
         inner.items = VecDeque::new();
         drop(inner);
@@ -75,14 +76,14 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closed
+        lock(&self.inner).closed
     }
 
     /// The next item; how many went before it, if any did; `None` after the last. Only one task may wait.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Missed>>> {
         // Registered before it is looked at, so that what comes meanwhile wakes.
         self.reader.register(cx.waker());
-        let mut inner = self.lock();
+        let mut inner = lock(&self.inner);
         if inner.missed > 0 {
             let count = std::mem::take(&mut inner.missed);
             return Poll::Ready(Some(Err(Missed { count })));
@@ -95,11 +96,6 @@ impl<T> Queue<T> {
             return Poll::Ready(Some(Ok(item)));
         }
         if inner.closed { Poll::Ready(None) } else { Poll::Pending }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        // No code of others runs under the lock.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -113,11 +113,9 @@ async fn perform(command: Command, connection: &mut Connection, shared: &Shared)
             let _ = connection.subscribe(channel.as_str());
         }
         Command::Unsubscribe(channel) => {
+            connection.unsubscribe(&channel);
             // Somebody may have subscribed again before this was done.
-            if shared.channel(&channel).is_none() {
-                connection.unsubscribe(&channel);
-            } else {
-                connection.unsubscribe(&channel);
+            if shared.channel(&channel).is_some() {
                 let _ = connection.subscribe(&channel);
             }
         }

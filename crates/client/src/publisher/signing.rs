@@ -3,12 +3,11 @@
 use super::publication::{is_encrypted, parse_channel};
 use super::{Publisher, SigningError};
 use crate::authorize::{sign_channel, sign_user};
+use crate::options::presence_member;
 use crate::{ChannelProof, PresenceMember, UserProof};
 use serde::Serialize;
 use serde_json::Value;
-use tidings_dialect::pusher::member;
 use tidings_dialect::pusher::name::{self, Kind};
-use tidings_hub::Limits;
 
 /// Characters of a signed-in user's id (P-18.9).
 const USER_ID_CHARS_MAX: usize = 200;
@@ -81,8 +80,7 @@ impl Publisher {
 /// The member as JSON text, if it could join some server: how long it may be is each server's setting.
 fn channel_data(member: &PresenceMember) -> Result<String, SigningError> {
     let text = serde_json::to_string(member).expect("texts and values are always JSON");
-    let limits = Limits { presence_user_id_chars: usize::MAX, presence_user_info_bytes: usize::MAX, ..Limits::default() };
-    member::parse(&text, &limits)?;
+    presence_member(&text)?;
     Ok(text)
 }
 
